@@ -1,0 +1,1 @@
+//! Which rule does this request match: pure functions over the messages of `lateen-wire`.
