@@ -1,0 +1,120 @@
+//! `cargo xtask images`: builds every image, keeps them as archives in the cache, or pushes them.
+//!
+//! An image is an ordinary Dockerfile in `images/` and a folder with the static programs that it
+//! copies. Images whose contents did not change are not built again.
+
+mod archive;
+mod batch;
+mod builder;
+mod catalogue;
+mod iptables;
+mod programs;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use self::batch::Batch;
+use self::builder::Builder;
+use self::programs::Programs;
+use crate::output;
+use crate::workspace::{VERSION, Workspace};
+
+/// Where images live when they are only imported into a local cluster.
+pub(crate) const LOCAL_HUB: &str = "lateen";
+
+/// What `cargo xtask images` can be told.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Push the images to this registry and path, for example `registry.example/lateen`
+    #[arg(long, value_name = "HUB")]
+    pub(crate) push: Option<String>,
+    /// Tag of the mesh images [default: the version and a hash of what is in them]
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Build as for a release: slower to build, faster to run
+    #[arg(long)]
+    pub(crate) release: bool,
+}
+
+/// Images that are ready to be used.
+#[derive(Debug)]
+pub(crate) struct Images {
+    /// The prefix of the mesh images' names, for `lateenctl install --set hub=`.
+    pub(crate) hub: String,
+    /// The tag of the mesh images, for `lateenctl install --set tag=`.
+    pub(crate) tag: String,
+    /// Docker archives to import; none when the images were pushed instead.
+    pub(crate) archives: Vec<PathBuf>,
+    /// The command line that fits these images.
+    pub(crate) lateenctl: PathBuf,
+    /// Bytes in each mesh image, by image name.
+    pub(crate) sizes: Vec<(&'static str, u64)>,
+}
+
+/// Builds the images and says what came out.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let images = build(workspace, options)?;
+    let megabytes = |bytes| format!("{:.1} MB", bytes as f64 / 1e6);
+    let rows: Vec<_> = images
+        .sizes
+        .iter()
+        .map(|&(name, bytes)| {
+            [
+                format!("{}/{name}:{}", images.hub, images.tag),
+                megabytes(bytes),
+            ]
+        })
+        .collect();
+    output::table(["IMAGE", "SIZE"], &rows);
+    for archive in &images.archives {
+        output::line(&archive.display().to_string());
+    }
+    Ok(())
+}
+
+/// Builds the programs and, where their contents changed, the images.
+///
+/// # Errors
+/// When a program does not build, when neither buildah nor docker can be had, or when the registry
+/// refuses an image.
+pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> {
+    output::step("Building the programs");
+    let programs = Programs::build(workspace, options.release)?;
+    let scratch = tempfile::Builder::new()
+        .prefix("images-")
+        .tempdir_in(&workspace.target)
+        .with_context(|| format!("Making a folder in {}", workspace.target.display()))?;
+    let stage =
+        |images, folder| Batch::stage(workspace, &programs, images, &scratch.path().join(folder));
+    let mesh = stage(catalogue::mesh(), "mesh")?;
+    let samples = stage(catalogue::samples(), "samples")?;
+
+    let tag = match &options.tag {
+        Some(tag) => tag.clone(),
+        None => format!("{VERSION}-dev.{}", mesh.fingerprint()),
+    };
+    let mut images = Images {
+        hub: options.push.clone().unwrap_or_else(|| LOCAL_HUB.to_owned()),
+        lateenctl: programs.path("lateenctl"),
+        sizes: mesh.sizes(),
+        archives: Vec::new(),
+        tag,
+    };
+    let storage = scratch.path().join("storage");
+    if let Some(hub) = &options.push {
+        let builder = Builder::find(&storage)?;
+        mesh.push(&builder, hub, &images.tag)?;
+        samples.push(&builder, hub, VERSION)?;
+    } else {
+        images.archives = vec![
+            mesh.archive(workspace, "mesh", &images.tag, &storage)?,
+            samples.archive(workspace, "samples", VERSION, &storage)?,
+        ];
+    }
+    Ok(images)
+}

@@ -1,0 +1,91 @@
+//! Which images there are, what is in them, and under which names they are known.
+
+/// What an image's Dockerfile finds in its context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content {
+    /// A program of ours, under its own name.
+    Program(&'static str),
+    /// The folder `iptables` with the programs, their shared objects and extensions.
+    Iptables,
+}
+
+/// An image to build.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// The last part of the image's name, and its stage where a Dockerfile has several.
+    pub(crate) name: &'static str,
+    /// The folder in `images/` with its Dockerfile.
+    pub(crate) folder: &'static str,
+    /// What the Dockerfile copies.
+    pub(crate) contents: &'static [Content],
+    /// Names and tags of other projects' images that this one stands in for.
+    pub(crate) aliases: Vec<String>,
+}
+
+impl Image {
+    /// The file that says how to build the image, relative to the checkout.
+    pub(crate) fn dockerfile(&self) -> String {
+        format!("images/{}/Dockerfile", self.folder)
+    }
+
+    /// Whether the Dockerfile makes more images than this one.
+    pub(crate) fn is_stage(&self) -> bool {
+        self.name != self.folder
+    }
+}
+
+/// The tags that Bookinfo's images had in the releases of Istio, so that their manifests run.
+const ISTIO_TAGS: [&str; 8] = [
+    "1.20.3", "1.20.2", "1.20.1", "1.19.1", "1.18.0", "1.17.0", "1.16.4", "1.16.2",
+];
+
+/// The images of httpbin that manifests ask for, which listen where ours does.
+const HTTPBIN: [&str; 2] = [
+    "mccutchen/go-httpbin:latest",
+    "mccutchen/go-httpbin:v2.15.0",
+];
+
+/// The images that `lateenctl install` asks for.
+pub(crate) fn mesh() -> Vec<Image> {
+    use Content::{Iptables, Program};
+    let image = |name, contents| Image {
+        name,
+        folder: name,
+        contents,
+        aliases: Vec::new(),
+    };
+    vec![
+        image(
+            "proxyv2",
+            &[Program("lateen-proxy"), Program("lateen-init"), Iptables],
+        ),
+        image("pilot", &[Program("lateen-control")]),
+        image("injector", &[Program("lateen-webhook")]),
+    ]
+}
+
+/// The images of `samples/`: one program, an image per role.
+pub(crate) fn samples() -> Vec<Image> {
+    let image = |name, aliases| Image {
+        name,
+        folder: "samples",
+        contents: &[Content::Program("lateen-samples")],
+        aliases,
+    };
+    let bookinfo = |name: &'static str| {
+        image(
+            name,
+            ISTIO_TAGS.map(|tag| format!("istio/{name}:{tag}")).to_vec(),
+        )
+    };
+    vec![
+        image("samples", Vec::new()),
+        bookinfo("examples-bookinfo-productpage-v1"),
+        bookinfo("examples-bookinfo-details-v1"),
+        bookinfo("examples-bookinfo-reviews-v1"),
+        bookinfo("examples-bookinfo-reviews-v2"),
+        bookinfo("examples-bookinfo-reviews-v3"),
+        bookinfo("examples-bookinfo-ratings-v1"),
+        image("httpbin", HTTPBIN.map(str::to_owned).to_vec()),
+    ]
+}

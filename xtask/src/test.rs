@@ -1,0 +1,80 @@
+//! `cargo xtask test`: every class of tests, and a table of what each stage took.
+
+mod cluster;
+mod report;
+mod unit;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use self::report::Report;
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// What `cargo xtask test` can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Which tests to run
+    #[arg(value_enum, default_value_t = Class::All)]
+    class: Class,
+    /// Run the cluster tests in this cluster instead of one of their own
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Push the images to this registry, which the cluster of `--kubeconfig` can read
+    #[arg(long, value_name = "HUB", requires = "kubeconfig")]
+    push: Option<String>,
+}
+
+/// The classes of tests, by what they need.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Class {
+    /// Nothing but the toolchain: unit tests, lints, documentation, dependencies
+    Unit,
+    /// Sockets: whole proxies in process with peers that misbehave
+    Proxy,
+    /// Network namespaces: redirection by the kernel's netfilter
+    Namespaces,
+    /// A Kubernetes cluster of two nodes
+    Cluster,
+    /// All of them
+    All,
+}
+
+impl Class {
+    fn includes(self, other: Self) -> bool {
+        self == other || self == Self::All
+    }
+}
+
+/// Runs the chosen tests to the end, also past failures, and prints the summary.
+///
+/// # Errors
+/// When anything failed.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let mut report = Report::default();
+    let chosen = options.class;
+    if chosen.includes(Class::Unit) {
+        unit::run(workspace, &mut report);
+    }
+    if chosen.includes(Class::Proxy) {
+        report.stage("proxy", || cargo_test(workspace, &["--package=lateen-proxy", "--test=*"]));
+    }
+    if chosen.includes(Class::Namespaces) {
+        report.stage("namespaces: redirection", || {
+            cargo_test(workspace, &["--package=lateen-init", "--test=*"])
+        });
+        report.stage("namespaces: sidecars", || {
+            cargo_test(workspace, &["--package=lateen-tests", "--test=namespaces"])
+        });
+    }
+    if chosen.includes(Class::Cluster) {
+        cluster::run(workspace, options, &mut report);
+    }
+    report.finish()
+}
+
+fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    shell::run(workspace.cargo().args(["test", "--locked", "--quiet"]).args(arguments))
+}

@@ -1,0 +1,102 @@
+//! What needs nothing but the toolchain.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::cargo_test;
+use super::report::Report;
+use crate::workspace::Workspace;
+use crate::{generate, lengths, output, shell};
+
+/// The checker of licences and dependencies. Pinned, so that it finds the same tomorrow.
+const CARGO_DENY: &str = "0.19.0";
+
+/// Runs the checks from quick to slow.
+pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
+    report.stage("unit: format", || {
+        shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+    });
+    report.stage("unit: file lengths", || lengths::check(workspace));
+    report.stage("unit: generated code", || generate::check(workspace));
+    report.stage("unit: lints", || {
+        let clippy = [
+            "clippy",
+            "--locked",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+        ];
+        shell::run(
+            workspace
+                .cargo()
+                .args(clippy)
+                .args(["--", "--deny", "warnings"]),
+        )
+    });
+    report.stage("unit: tests", || unit_tests(workspace));
+    report.stage("unit: documentation", || {
+        let doc = ["doc", "--locked", "--quiet", "--workspace", "--no-deps"];
+        shell::run(
+            workspace
+                .cargo()
+                .args(doc)
+                .env("RUSTDOCFLAGS", "--deny warnings"),
+        )
+    });
+    report.stage("unit: dependencies", || dependencies(workspace));
+}
+
+/// Everything but the integration tests of other classes.
+fn unit_tests(workspace: &Workspace) -> Result<()> {
+    let elsewhere = [
+        "--exclude=lateen-init",
+        "--exclude=lateen-proxy",
+        "--exclude=lateen-tests",
+    ];
+    cargo_test(workspace, &[&["--workspace"][..], &elsewhere].concat())?;
+    cargo_test(
+        workspace,
+        &["--package=lateen-init", "--package=lateen-proxy", "--bins"],
+    )?;
+    cargo_test(workspace, &["--package=lateen-tests", "--lib"])
+}
+
+/// Licences, banned crates and where crates come from. Advisories are left out, since a new one
+/// would fail a commit that did not change.
+fn dependencies(workspace: &Workspace) -> Result<()> {
+    let deny = cargo_deny(workspace)?;
+    let checks = [
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ];
+    shell::run(Command::new(deny).current_dir(&workspace.root).args(checks))
+}
+
+/// The path of cargo-deny, installed in the cache unless it is there.
+fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.cache.join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = folder.join("bin/cargo-deny");
+    if !program.exists() {
+        output::step("Installing cargo-deny");
+        let install = [
+            "install",
+            "--locked",
+            "--quiet",
+            "--version",
+            CARGO_DENY,
+            "cargo-deny",
+        ];
+        let mut cargo = workspace.cargo();
+        cargo.args(install).arg("--root").arg(&folder);
+        cargo
+            .arg("--target-dir")
+            .arg(workspace.target.join("tools"));
+        shell::run(&mut cargo).context("Installing cargo-deny")?;
+    }
+    Ok(program)
+}
