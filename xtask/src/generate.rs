@@ -31,22 +31,22 @@ pub(crate) struct Options {
 /// When a message definition does not parse, the folder cannot be written, or the check finds a
 /// difference.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let committed = workspace.root.join("wire/src/generated");
     if options.check {
-        check(workspace, &committed)
+        check(workspace)
     } else {
-        write(workspace, &committed)
+        write(workspace, &committed(workspace))
     }
 }
 
-/// Fails when the code in `committed` is not what the message definitions say.
+/// Fails when the committed code is not what the message definitions say.
 ///
 /// # Errors
 /// As [`run`].
-fn check(workspace: &Workspace, committed: &Path) -> Result<()> {
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let committed = committed(workspace);
     let fresh = tempfile::tempdir()?;
     write(workspace, fresh.path())?;
-    if contents(fresh.path())? != contents(committed)? {
+    if contents(fresh.path())? != contents(&committed)? {
         bail!(
             "{} is not what wire/proto says: run `cargo xtask generate` and commit the result",
             committed.display()

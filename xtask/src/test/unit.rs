@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 use crate::{generate, lengths, output, shell};
 
 /// The checker of licences and dependencies. Pinned, so that it finds the same tomorrow.
-const CARGO_DENY: &str = "0.19.0";
+const CARGO_DENY: &str = "0.20.2";
 
 /// Runs the checks from quick to slow.
 pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
