@@ -1,10 +1,12 @@
 //! Holds the table "Who may depend on whom" of `docs/architecture.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
 use cargo_metadata::{DependencyKind, MetadataCommand};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 const RUNTIME: &[&str] = &["tokio"];
 const TLS: &[&str] = &["rustls", "aws-lc-rs"];
@@ -75,8 +77,8 @@ const RULES: &[Rule] = &[
 const TOOLS: [&str; 2] = ["lateen-tests", "xtask"];
 
 #[test]
-fn crates_use_only_those_of_ours_that_they_may() {
-    let used = dependencies_among_ours();
+fn crates_use_only_those_of_ours_that_they_may() -> Result<()> {
+    let used = dependencies_among_ours()?;
     for rule in RULES {
         let allowed: BTreeSet<_> = rule.may_use.iter().map(|&name| name.to_owned()).collect();
         let surplus: Vec<_> = used[rule.package].difference(&allowed).collect();
@@ -86,20 +88,22 @@ fn crates_use_only_those_of_ours_that_they_may() {
             rule.package
         );
     }
+    Ok(())
 }
 
 #[test]
-fn every_crate_has_a_rule() {
+fn every_crate_has_a_rule() -> Result<()> {
     let ruled = RULES.iter().map(|rule| rule.package).chain(TOOLS);
     let ruled: BTreeSet<_> = ruled.map(str::to_owned).collect();
-    let crates: BTreeSet<_> = dependencies_among_ours().into_keys().collect();
+    let crates: BTreeSet<_> = dependencies_among_ours()?.into_keys().collect();
     assert_eq!(crates, ruled);
+    Ok(())
 }
 
 #[test]
-fn nothing_is_linked_where_it_must_not_be() {
+fn nothing_is_linked_where_it_must_not_be() -> Result<()> {
     for rule in RULES.iter().filter(|rule| !rule.never_links.is_empty()) {
-        let linked = linked_with(rule.package);
+        let linked = linked_with(rule.package)?;
         for &name in rule.never_links.iter().copied().flatten() {
             assert!(
                 !linked.contains(name),
@@ -108,40 +112,37 @@ fn nothing_is_linked_where_it_must_not_be() {
             );
         }
     }
+    Ok(())
 }
 
 /// Each crate of the workspace with those of the workspace that it depends on when it is built, as
 /// opposed to tested.
-fn dependencies_among_ours() -> BTreeMap<String, BTreeSet<String>> {
+fn dependencies_among_ours() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
+        .manifest_path(ROOT.to_owned() + "/Cargo.toml")
         .no_deps()
-        .exec()
-        .expect("cargo describes the workspace");
-    let ours: BTreeSet<_> = metadata
+        .exec()?;
+    let names = metadata
         .packages
         .iter()
-        .map(|package| package.name.to_string())
-        .collect();
-    metadata
-        .packages
-        .iter()
-        .map(|package| {
-            let used = package
-                .dependencies
-                .iter()
-                .filter(|dependency| dependency.kind == DependencyKind::Normal)
-                .map(|dependency| dependency.name.clone())
-                .filter(|name| ours.contains(name));
-            (package.name.to_string(), used.collect())
-        })
-        .collect()
+        .map(|package| package.name.to_string());
+    let ours: BTreeSet<_> = names.collect();
+    let used = metadata.packages.iter().map(|package| {
+        let used = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal)
+            .map(|dependency| dependency.name.clone())
+            .filter(|name| ours.contains(name));
+        (package.name.to_string(), used.collect())
+    });
+    Ok(used.collect())
 }
 
 /// The names of all crates that end up in `package`, with the features that it asks for itself.
-fn linked_with(package: &str) -> BTreeSet<String> {
+fn linked_with(package: &str) -> Result<BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .current_dir(root())
+        .current_dir(ROOT)
         .args([
             "tree",
             "--edges=normal",
@@ -150,23 +151,15 @@ fn linked_with(package: &str) -> BTreeSet<String> {
             "--package",
             package,
         ])
-        .output()
-        .expect("cargo runs");
+        .output()?;
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a workspace")
-        .to_path_buf()
+    let text = String::from_utf8(output.stdout)?;
+    let names = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    Ok(names.map(str::to_owned).collect())
 }
