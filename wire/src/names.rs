@@ -46,6 +46,8 @@ pub const ROOT_CERT_KEY: &str = "root-cert.pem";
 pub const ROOT_SECRET: &str = "istio-ca-secret";
 /// Secret with the webhook's certificate (`tls.crt`, `tls.key`, `ca.crt`).
 pub const INJECTOR_CERTS: &str = "istio-sidecar-injector-certs";
+/// Lease by which the replicas of control agree who writes for all.
+pub const LEADER_LEASE: &str = "istiod-leader";
 /// Audience of the tokens that workloads prove themselves with.
 pub const TOKEN_AUDIENCE: &str = "istio-ca";
 /// Trust domain, unless told otherwise.
