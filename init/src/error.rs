@@ -1,0 +1,73 @@
+//! Why a run failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::family::Family;
+use crate::iptables::Failure;
+use crate::options::Problem;
+use crate::probe::NotRedirected;
+
+/// Everything that ends a run. Each is told in one line; options in one line per problem.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Options that make no sense: all of them, not just the first.
+    #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+    Options(Vec<Problem>),
+    /// The process may not change the rules.
+    #[error(
+        "Cannot change packet rules: the capability CAP_NET_ADMIN is missing. Run as root with NET_ADMIN and NET_RAW in securityContext.capabilities.add of the container, in a namespace whose pod security level allows them"
+    )]
+    Capability,
+    /// A program of the packet filter failed, or is not there.
+    #[error("Cannot {attempt} the {family} packet rules: {failure}")]
+    Iptables {
+        /// What was tried: a verb.
+        attempt: &'static str,
+        /// Whose rules.
+        family: Family,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// The kernel holds other rules than those it was given.
+    #[error(
+        "Applied the {family} packet rules, but the kernel holds others: {difference}. Look for another program that changes the rules of this pod"
+    )]
+    NotHeld {
+        /// Whose rules.
+        family: Family,
+        /// The first difference.
+        difference: String,
+    },
+    /// The address that the proxy sends from could not be added to `lo`, or removed from it.
+    #[error(
+        "Cannot {attempt} address ::6 on interface lo: {cause}. If IPv6 is switched off for lo (sysctl net.ipv6.conf.lo.disable_ipv6), switch it on, or off for the whole pod"
+    )]
+    Address {
+        /// What was tried: a verb.
+        attempt: &'static str,
+        /// The answer of the kernel.
+        cause: io::Error,
+    },
+    /// A run failed, and what it had changed by then could not be taken back.
+    #[error(
+        "{error}; the rules made before that are left in place, for taking them back failed: {cause}"
+    )]
+    Unfinished {
+        /// Why the run failed.
+        error: Box<Self>,
+        /// Why its first part could not be taken back.
+        cause: Box<Self>,
+    },
+    /// Redirection was tried out and does not work.
+    #[error(transparent)]
+    NotRedirected(#[from] NotRedirected),
+    /// An answer could not be written.
+    #[error("Cannot write {}: {cause}", .path.display())]
+    Write {
+        /// Where to.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+}

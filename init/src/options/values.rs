@@ -1,0 +1,111 @@
+//! How single values are written: ports, networks, interfaces, users, durations. Each function
+//! answers with the value, or with what is wrong with the text and what is allowed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::Interface;
+use crate::family::host;
+
+/// The value, or what is wrong with the text and what is allowed.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// A TCP or UDP port.
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is not a port (1 to 65535)")),
+        Ok(port) => Ok(port),
+    }
+}
+
+/// A comma list. Spaces round an item, empty items and repeated items don't count.
+pub(super) fn list<T: PartialEq>(text: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+    let mut items = Vec::new();
+    for text in text
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        let item = item(text)?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    Ok(items)
+}
+
+/// A network; bits of the host are dropped, an address alone is a network of one.
+pub(super) fn network(text: &str) -> Parsed<IpNet> {
+    let network = text.parse().map(|network: IpNet| network.trunc()).ok();
+    let address = || text.parse().map(|address: IpAddr| host(address)).ok();
+    network.or_else(address).ok_or_else(|| {
+        format!("{text:?} is not a network (such as 10.0.0.0/8, fd00::/8 or 10.1.2.3)")
+    })
+}
+
+/// Loopback networks of IPv4, from one address to all of 127.0.0.0/8.
+pub(super) fn loopback_network(text: &str) -> Parsed<Ipv4Net> {
+    match network(text) {
+        Ok(IpNet::V4(network)) if network.addr().is_loopback() && network.prefix_len() >= 8 => {
+            Ok(network)
+        }
+        _ => Err(format!("{text:?} is not a network within 127.0.0.0/8")),
+    }
+}
+
+/// The name of an interface; a `+` at its end stands for any rest.
+pub(super) fn interface(text: &str) -> Parsed<Interface> {
+    let name = text.strip_suffix('+').unwrap_or(text);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '@');
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && name.chars().all(allowed) && text.len() <= 15 {
+        Ok(Interface(text.to_owned()))
+    } else {
+        Err(format!(
+            "{text:?} is not an interface (at most 15 letters, digits, _ . - @, and + at the end for any rest)"
+        ))
+    }
+}
+
+/// A switch, in the spellings Go takes.
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// A number of 32 bits; hexadecimal after `0x`.
+pub(super) fn number(text: &str) -> Parsed<u32> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is not a number (0 to 4294967295)"))
+}
+
+/// A duration as Go writes it, of one unit: `500ms`, `5s`, `1.5m`.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    let wrong = || format!("{text:?} is not a duration (such as 500ms, 5s or 1m)");
+    let unit_at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .ok_or_else(wrong)?;
+    let (amount, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let amount: f64 = amount.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from_secs_f64(amount * seconds).map_err(|_| wrong())?;
+    if duration.is_zero() {
+        Err(format!("{text:?} is no time at all"))
+    } else {
+        Ok(duration)
+    }
+}
