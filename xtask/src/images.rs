@@ -12,7 +12,7 @@ mod programs;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use self::batch::Batch;
@@ -59,7 +59,6 @@ pub(crate) struct Images {
 /// As [`build`].
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let images = build(workspace, options)?;
-    let megabytes = |bytes| format!("{:.1} MB", bytes as f64 / 1e6);
     let rows: Vec<_> = images
         .sizes
         .iter()
@@ -75,6 +74,35 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         output::line(&archive.display().to_string());
     }
     Ok(())
+}
+
+/// Compares the mesh images' sizes with their budgets.
+///
+/// # Errors
+/// When an image is larger than it may be.
+pub(crate) fn check_sizes(images: &Images) -> Result<()> {
+    for &(name, bytes) in &images.sizes {
+        let budget = catalogue::budget(name);
+        output::line(&format!(
+            "{name}: {} of {}",
+            megabytes(bytes),
+            megabytes(budget)
+        ));
+        if bytes > budget {
+            bail!(
+                "Image {name} is larger than its budget: take something out, or change the budget"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Builds the command line and returns where it is.
+///
+/// # Errors
+/// When a program does not build.
+pub(crate) fn lateenctl(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(Programs::build(workspace, false)?.path("lateenctl"))
 }
 
 /// Builds the programs and, where their contents changed, the images.
@@ -117,4 +145,8 @@ pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> 
         ];
     }
     Ok(images)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
 }

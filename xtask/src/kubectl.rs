@@ -1,6 +1,6 @@
 //! kubectl, as people use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::{output, shell};
 
@@ -38,6 +40,32 @@ impl Kubectl {
     /// When kubectl fails.
     pub(crate) fn read(&self, arguments: &[&str]) -> Result<String> {
         shell::read(self.command().args(arguments))
+    }
+
+    /// Creates `object`, or makes it what it should be.
+    ///
+    /// # Errors
+    /// When the cluster refuses it.
+    pub(crate) fn apply(&self, object: &Value) -> Result<()> {
+        let mut file = NamedTempFile::new().context("Making a file for an object")?;
+        serde_json::to_writer(&mut file, object)?;
+        shell::read(
+            self.command()
+                .args(["apply", "--filename"])
+                .arg(file.path()),
+        )?;
+        Ok(())
+    }
+
+    /// The namespaces with a pod that is neither ready nor done.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) fn unwell_namespaces(&self) -> Result<BTreeSet<String>> {
+        let json = self.read(&["get", "pods", "--all-namespaces", "--output", "json"])?;
+        let list: List<Pod> = serde_json::from_str(&json).context("Reading all pods")?;
+        let unwell = list.items.into_iter().filter(|pod| !is_well(pod));
+        Ok(unwell.filter_map(|pod| pod.metadata.namespace).collect())
     }
 
     /// The pods of `namespace`.
@@ -146,6 +174,16 @@ pub(crate) fn readiness(pod: &Pod) -> (usize, usize) {
         .filter(|status| status.ready && staying.contains(&status.name.as_str()))
         .count();
     (ready, staying.len())
+}
+
+fn is_well(pod: &Pod) -> bool {
+    let (ready, containers) = readiness(pod);
+    let done = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        == Some("Succeeded");
+    done || ready == containers
 }
 
 fn has_ready_sidecar(pod: &Pod) -> bool {

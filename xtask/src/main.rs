@@ -1,13 +1,20 @@
 //! `cargo xtask`: every step that developers and CI take.
 
+mod blocking;
+mod demo;
 mod generate;
 mod images;
+mod kubectl;
+mod lengths;
+mod mesh;
 mod output;
 mod shell;
+mod test;
 mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use lateen_tests::cluster;
 
 use crate::workspace::Workspace;
 
@@ -21,17 +28,27 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Make, mend and take down local Kubernetes clusters
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Show Bookinfo in the mesh, on a cluster of one node
+    Demo(demo::Options),
     /// Write the Rust code of the messages in wire/proto
     Generate(generate::Options),
     /// Build the images
     Images(images::Options),
+    /// Run the tests
+    Test(test::Options),
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let workspace = Workspace::locate()?;
-    match &arguments.command {
-        Command::Generate(options) => generate::run(&workspace, options),
-        Command::Images(options) => images::run(&workspace, options),
+    match arguments.command {
+        Command::Cluster(command) => blocking::wait_for(cluster::run(command)),
+        Command::Demo(options) => demo::run(&workspace, &options),
+        Command::Generate(options) => generate::run(&workspace, &options),
+        Command::Images(options) => images::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
     }
 }

@@ -59,7 +59,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         unit::run(workspace, &mut report);
     }
     if chosen.includes(Class::Proxy) {
-        report.stage("proxy", || cargo_test(workspace, &["--package=lateen-proxy", "--test=*"]));
+        report.stage("proxy", || {
+            cargo_test(workspace, &["--package=lateen-proxy", "--test=*"])
+        });
     }
     if chosen.includes(Class::Namespaces) {
         report.stage("namespaces: redirection", || {
@@ -76,5 +78,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
-    shell::run(workspace.cargo().args(["test", "--locked", "--quiet"]).args(arguments))
+    shell::run(
+        workspace
+            .cargo()
+            .args(["test", "--locked", "--quiet"])
+            .args(arguments),
+    )
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use lateen_tests::cluster::{Cache, FORTIO, Progress};
 use sha2::{Digest as _, Sha256};
 
 use super::archive;
@@ -12,6 +13,7 @@ use super::builder::Builder;
 use super::catalogue::{Content, Image};
 use super::programs::Programs;
 use super::{LOCAL_HUB, iptables};
+use crate::blocking::wait_for;
 use crate::output;
 use crate::workspace::Workspace;
 
@@ -168,12 +170,19 @@ fn fill(
     for content in contents {
         match content {
             Content::Program(name) => link(&programs.path(name), &context.join(name))?,
+            Content::Fortio => link(&fortio()?, &context.join("fortio"))?,
             Content::Iptables => {
                 copy_folder(&iptables::folder(workspace)?, &context.join("iptables"))?
             }
         }
     }
     Ok(())
+}
+
+/// The load generator, built like the programs of the local cluster.
+fn fortio() -> Result<PathBuf> {
+    let folder = wait_for(FORTIO.get(&Cache::locate()?, &Progress::begin()))?;
+    Ok(folder.join("fortio"))
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

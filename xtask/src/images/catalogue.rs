@@ -7,6 +7,8 @@ pub(crate) enum Content {
     Program(&'static str),
     /// The folder `iptables` with the programs, their shared objects and extensions.
     Iptables,
+    /// The load generator.
+    Fortio,
 }
 
 /// An image to build.
@@ -45,7 +47,8 @@ const HTTPBIN: [&str; 2] = [
     "mccutchen/go-httpbin:v2.15.0",
 ];
 
-/// The images that `lateenctl install` asks for.
+/// The images that `lateenctl install` asks for, and the one that tests run in pods. They share
+/// the tag of the build.
 pub(crate) fn mesh() -> Vec<Image> {
     use Content::{Iptables, Program};
     let image = |name, contents| Image {
@@ -61,31 +64,44 @@ pub(crate) fn mesh() -> Vec<Image> {
         ),
         image("pilot", &[Program("lateen-control")]),
         image("injector", &[Program("lateen-webhook")]),
+        image("samples", &[Program("lateen-samples")]),
     ]
 }
 
-/// The images of `samples/`: one program, an image per role.
+/// Bytes that an image of the mesh may have.
+pub(crate) fn budget(name: &str) -> u64 {
+    if name == "proxyv2" {
+        20_000_000
+    } else {
+        15_000_000
+    }
+}
+
+/// The images of the manifests in `samples/`, which name them by version.
 pub(crate) fn samples() -> Vec<Image> {
-    let image = |name, aliases| Image {
+    let sample = |name, aliases| Image {
         name,
         folder: "samples",
         contents: &[Content::Program("lateen-samples")],
         aliases,
     };
     let bookinfo = |name: &'static str| {
-        image(
-            name,
-            ISTIO_TAGS.map(|tag| format!("istio/{name}:{tag}")).to_vec(),
-        )
+        let aliases = ISTIO_TAGS.map(|tag| format!("istio/{name}:{tag}"));
+        sample(name, aliases.to_vec())
     };
     vec![
-        image("samples", Vec::new()),
         bookinfo("examples-bookinfo-productpage-v1"),
         bookinfo("examples-bookinfo-details-v1"),
         bookinfo("examples-bookinfo-reviews-v1"),
         bookinfo("examples-bookinfo-reviews-v2"),
         bookinfo("examples-bookinfo-reviews-v3"),
         bookinfo("examples-bookinfo-ratings-v1"),
-        image("httpbin", HTTPBIN.map(str::to_owned).to_vec()),
+        sample("httpbin", HTTPBIN.map(str::to_owned).to_vec()),
+        Image {
+            name: "fortio",
+            folder: "fortio",
+            contents: &[Content::Fortio],
+            aliases: vec!["fortio/fortio:latest_release".to_owned()],
+        },
     ]
 }

@@ -55,9 +55,9 @@ const TRIES: u32 = 3;
 /// # Errors
 /// When the packages cannot be had, or do not hold what they should.
 pub(crate) fn folder(workspace: &Workspace) -> Result<PathBuf> {
-    let addresses = addresses()?;
     let parent = workspace.cache.join("iptables");
-    let folder = parent.join(batch::short_hash(addresses.as_bytes()));
+    let key = format!("{}{}", addresses()?, include_str!("iptables.rs"));
+    let folder = parent.join(batch::short_hash(key.as_bytes()));
     if folder.exists() {
         return Ok(folder);
     }
@@ -155,6 +155,8 @@ fn assemble(unpacked: &Path, image: &Path) -> Result<()> {
             &libraries.join("xtables").join(extension.file_name()),
         )?;
     }
+    // Where the legacy programs keep their lock.
+    fs::create_dir_all(image.join("run"))?;
     fs::create_dir_all(image.join("lib64"))?;
     copy(&find(unpacked, LOADER), &image.join("lib64").join(LOADER))
 }

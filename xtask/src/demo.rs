@@ -1,0 +1,160 @@
+//! `cargo xtask demo`: Bookinfo in the mesh, on a cluster of one node, with a look at what happens.
+
+mod entrance;
+mod metrics;
+mod report;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::mesh::{self, Place};
+use crate::output;
+use crate::workspace::Workspace;
+
+/// The demo's own cluster.
+const CLUSTER: &str = "lateen-demo";
+
+/// Where Bookinfo goes, as in every course on Istio.
+const NAMESPACE: &str = "default";
+
+/// The application, and the client inside the mesh that visits it.
+const MANIFESTS: [&str; 2] = [
+    "samples/bookinfo/platform/kube/bookinfo.yaml",
+    "samples/httpbin/sample-client/fortio-deploy.yaml",
+];
+
+/// Pods of an existing cluster may have to pull their images first.
+const PODS_READY: Duration = Duration::from_secs(300);
+
+/// Visits by the client in the mesh, and how many a second.
+const VISITS: (&str, &str) = ("200", "40");
+
+/// Visits from outside, which come without an identity.
+const VISITS_FROM_OUTSIDE: u32 = 20;
+
+/// What `cargo xtask demo` can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Take the demo down again
+    #[arg(long)]
+    down: bool,
+    /// Use this cluster instead of one of the demo's own
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Push the images to this registry, which the cluster of `--kubeconfig` can read
+    #[arg(long, value_name = "HUB", requires = "kubeconfig")]
+    push: Option<String>,
+}
+
+/// Sets everything up, sends traffic and shows what came of it; or takes everything down.
+///
+/// # Errors
+/// When a step fails; what was set up until then stays for a look.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    if options.down {
+        return down(workspace, options);
+    }
+    let started = Instant::now();
+    let place = Place::up(CLUSTER, 1, options.kubeconfig.clone())?;
+    let images = mesh::images(workspace, &place, options.push.clone())?;
+    mesh::install(&place.kubectl, &images)?;
+
+    output::step("Starting Bookinfo in a namespace labelled istio-injection=enabled");
+    let label = [
+        "label",
+        "namespace",
+        NAMESPACE,
+        "istio-injection=enabled",
+        "--overwrite",
+    ];
+    place.kubectl.read(&label)?;
+    for manifest in MANIFESTS {
+        apply(workspace, &place, manifest)?;
+    }
+    let pods = place.kubectl.wait_for_sidecars(NAMESPACE, PODS_READY)?;
+
+    output::step("Visiting the page, from a client in the mesh and from outside");
+    let address = entrance::open(&place.kubectl, NAMESPACE)?;
+    visit_from_inside(&place)?;
+    if let Some(address) = &address {
+        entrance::visit(address, VISITS_FROM_OUTSIDE)?;
+    }
+
+    output::line("");
+    report::pods(&pods);
+    output::line("");
+    report::calls(&place.kubectl, NAMESPACE, &pods)?;
+    output::line("");
+    say_where_to_look(&place, address.as_deref());
+    output::line(&format!("Done in {}.", output::duration(started.elapsed())));
+    Ok(())
+}
+
+fn apply(workspace: &Workspace, place: &Place, manifest: &str) -> Result<()> {
+    let file = workspace.root.join(manifest);
+    let file = file.to_str().context("Finding the samples")?;
+    place
+        .kubectl
+        .read(&["apply", "--namespace", NAMESPACE, "--filename", file])?;
+    Ok(())
+}
+
+fn visit_from_inside(place: &Place) -> Result<()> {
+    let (visits, per_second) = VISITS;
+    let exec = [
+        "exec",
+        "--namespace",
+        NAMESPACE,
+        "deployment/fortio-deploy",
+        "--container=fortio",
+    ];
+    let load = [
+        "fortio", "load", "-quiet", "-c", "4", "-n", visits, "-qps", per_second,
+    ];
+    let page = "http://productpage:9080/productpage";
+    place
+        .kubectl
+        .read(&[&exec[..], &["--"], &load, &[page]].concat())?;
+    Ok(())
+}
+
+fn say_where_to_look(place: &Place, address: Option<&str>) {
+    let kubeconfig = place.kubectl.kubeconfig.display();
+    match address {
+        Some(address) => output::line(&format!("Open http://{address}/productpage in a browser.")),
+        None => output::line(&format!(
+            "This cluster gives Services no address. To open http://localhost:9080/productpage, run\n    \
+             kubectl --kubeconfig {kubeconfig} port-forward service/productpage 9080"
+        )),
+    }
+    output::line(&format!("To look around: export KUBECONFIG={kubeconfig}"));
+    output::line("To take everything down: cargo xtask demo --down");
+}
+
+fn down(workspace: &Workspace, options: &Options) -> Result<()> {
+    let Some(kubeconfig) = &options.kubeconfig else {
+        return Place::down(CLUSTER);
+    };
+    let place = Place::up(CLUSTER, 1, Some(kubeconfig.clone()))?;
+    for manifest in MANIFESTS {
+        let file = workspace.root.join(manifest);
+        let file = file.to_str().context("Finding the samples")?;
+        let delete = [
+            "delete",
+            "--ignore-not-found",
+            "--namespace",
+            NAMESPACE,
+            "--filename",
+            file,
+        ];
+        place.kubectl.read(&delete)?;
+    }
+    entrance::close(&place.kubectl, NAMESPACE)?;
+    place
+        .kubectl
+        .read(&["label", "namespace", NAMESPACE, "istio-injection-"])?;
+    mesh::uninstall(workspace, &place.kubectl)
+}
