@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What needs more than one crate: the local cluster, and the tests and benches that run on it.
+
+pub mod cluster;

@@ -1,0 +1,3 @@
+module lateen/pause
+
+go 1.25
