@@ -1,0 +1,84 @@
+//! What the API server and the control plane publish on the way: served kinds, certificates, trust.
+
+use anyhow::Result;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use lateen_wire::names;
+
+use crate::manifest::Object;
+use crate::wait::State;
+
+/// Whether the API server serves all kinds.
+pub(super) async fn definitions(client: &Client, definitions: &[Object]) -> Result<State> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let served: Vec<String> = api
+        .list(&ListParams::default())
+        .await?
+        .into_iter()
+        .filter(is_established)
+        .filter_map(|definition| definition.metadata.name)
+        .collect();
+    let missing: Vec<&str> = definitions
+        .iter()
+        .map(Object::name)
+        .filter(|name| !served.iter().any(|served| served == name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(State::Ready);
+    }
+    Ok(State::Waiting(format!(
+        "the API server does not serve yet: {}",
+        missing.join(", ")
+    )))
+}
+
+fn is_established(definition: &CustomResourceDefinition) -> bool {
+    let conditions = definition
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+/// Whether control has published its root and signed the injector's certificate.
+pub(super) async fn certificates(client: &Client, namespace: &str) -> Result<State> {
+    let roots: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    if roots.get_opt(names::ROOT_CONFIG_MAP).await?.is_none() {
+        return Ok(State::Waiting(format!(
+            "control has not written ConfigMap {namespace}/{}; its log says why: kubectl -n {namespace} logs deployment/{}",
+            names::ROOT_CONFIG_MAP,
+            names::CONTROL
+        )));
+    }
+    if secrets.get_opt(names::INJECTOR_CERTS).await?.is_none() {
+        return Ok(State::Waiting(format!(
+            "control has not written Secret {namespace}/{}; its log says why: kubectl -n {namespace} logs deployment/{}",
+            names::INJECTOR_CERTS,
+            names::CONTROL
+        )));
+    }
+    Ok(State::Ready)
+}
+
+/// Whether the injector has put its root into every entry of its webhook configuration.
+pub(super) async fn trust(client: &Client) -> Result<State> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let entries = api.get(names::INJECTOR).await?.webhooks.unwrap_or_default();
+    let trusted = |bundle: &k8s_openapi::ByteString| !bundle.0.is_empty();
+    if entries
+        .iter()
+        .all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(trusted))
+    {
+        return Ok(State::Ready);
+    }
+    Ok(State::Waiting(format!(
+        "the injector has not set caBundle in MutatingWebhookConfiguration {}; its log says why",
+        names::INJECTOR
+    )))
+}

@@ -1,0 +1,41 @@
+//! `lateenctl`: installs the mesh, takes it away again and looks into it. It also answers as
+//! `istioctl`, with the same commands and flags.
+//!
+//! [`values`] reads what a user asks for, [`manifest`] builds the objects from it, [`install`] and
+//! [`uninstall`] bring a cluster there and back. [`console`] is the only place that prints.
+
+pub mod arguments;
+pub mod cluster;
+pub mod console;
+pub mod install;
+pub mod kube_inject;
+pub mod manifest;
+pub mod render;
+pub mod uninstall;
+pub mod values;
+pub mod version;
+
+mod wait;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Command};
+use crate::console::Console;
+
+/// Runs one command.
+///
+/// # Errors
+/// What was tried, on what, why it failed and what to do.
+pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
+    let Arguments {
+        connection,
+        command,
+    } = arguments;
+    match command {
+        Command::Install(options) => install::run(&connection, &options, console).await,
+        Command::Uninstall(options) => uninstall::run(&connection, &options, console).await,
+        Command::Version(options) => version::run(&connection, &options, console).await,
+        Command::KubeInject(options) => kube_inject::run(&connection, &options, console).await,
+        Command::Manifest(command) => render::run(&connection, &command, console),
+    }
+}

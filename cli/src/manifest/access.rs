@@ -1,0 +1,178 @@
+//! What each component may do: service accounts, roles and bindings. `docs/install.md` gives the
+//! reason of every rule.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
+use lateen_wire::names;
+
+use super::component::{COMPONENTS, Component};
+use super::object::Object;
+use crate::values::Values;
+
+const CORE: &str = "";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const READ: &[&str] = &["get", "list", "watch"];
+const READ_AND_WRITE: &[&str] = &["get", "list", "watch", "update", "patch"];
+
+/// Secret with an intermediate certificate that an operator provides.
+const PLUGGED_IN_CERTS: &str = "cacerts";
+
+/// Accounts, roles and bindings of both components.
+pub(super) fn objects(values: &Values) -> Result<Vec<Object>> {
+    let namespace = values.namespace();
+    let mut objects = Vec::new();
+    for component in COMPONENTS {
+        objects.push(Object::new(&account(component, values))?);
+        objects.push(Object::new(&cluster_role(component, namespace))?);
+        objects.push(Object::new(&cluster_role_binding(component, namespace))?);
+        objects.push(Object::new(&role(component, namespace))?);
+        objects.push(Object::new(&role_binding(component, namespace))?);
+    }
+    Ok(objects)
+}
+
+fn account(component: Component, values: &Values) -> ServiceAccount {
+    let secrets = values.global.image_pull_secrets.iter();
+    let secrets: Vec<_> = secrets
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
+    ServiceAccount {
+        metadata: component.metadata(values.namespace()),
+        image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
+        ..ServiceAccount::default()
+    }
+}
+
+/// What the component may do in the whole cluster.
+fn cluster_role(component: Component, namespace: &str) -> ClusterRole {
+    let rules = match component {
+        Component::Control => vec![
+            rule(CORE, &["services", "pods", "nodes", "namespaces"], READ),
+            rule("discovery.k8s.io", &["endpointslices"], READ),
+            rule("networking.k8s.io", &["servicecidrs"], READ),
+            rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
+            rule(CORE, &["configmaps"], &["create"]),
+            named(
+                CORE,
+                "configmaps",
+                &[names::ROOT_CONFIG_MAP],
+                READ_AND_WRITE,
+            ),
+        ],
+        Component::Injector => vec![
+            rule(CORE, &["nodes"], READ),
+            named(
+                "admissionregistration.k8s.io",
+                "mutatingwebhookconfigurations",
+                &[names::INJECTOR],
+                &["get", "list", "watch", "patch"],
+            ),
+        ],
+    };
+    ClusterRole {
+        metadata: component.cluster_metadata(&cluster_role_name(component, namespace)),
+        rules: Some(rules),
+        ..ClusterRole::default()
+    }
+}
+
+/// What the component may do in its own namespace.
+fn role(component: Component, namespace: &str) -> Role {
+    let rules = match component {
+        Component::Control => vec![
+            rule(CORE, &["secrets"], &["create"]),
+            named(
+                CORE,
+                "secrets",
+                &[names::ROOT_SECRET, names::INJECTOR_CERTS, PLUGGED_IN_CERTS],
+                READ_AND_WRITE,
+            ),
+            named(CORE, "configmaps", &[names::MESH_CONFIG_MAP], READ),
+            rule("coordination.k8s.io", &["leases"], &["create"]),
+            named(
+                "coordination.k8s.io",
+                "leases",
+                &[names::LEADER_LEASE],
+                &["get", "update", "patch"],
+            ),
+            rule(CORE, &["events"], &["create", "patch"]),
+        ],
+        Component::Injector => vec![
+            named(
+                CORE,
+                "configmaps",
+                &[names::MESH_CONFIG_MAP, names::INJECTOR],
+                READ,
+            ),
+            named(CORE, "secrets", &[names::INJECTOR_CERTS], READ),
+            rule(CORE, &["events"], &["create", "patch"]),
+        ],
+    };
+    Role {
+        metadata: component.metadata(namespace),
+        rules: Some(rules),
+    }
+}
+
+fn cluster_role_binding(component: Component, namespace: &str) -> ClusterRoleBinding {
+    let name = cluster_role_name(component, namespace);
+    ClusterRoleBinding {
+        metadata: component.cluster_metadata(&name),
+        role_ref: reference("ClusterRole", &name),
+        subjects: Some(vec![subject(component, namespace)]),
+    }
+}
+
+fn role_binding(component: Component, namespace: &str) -> RoleBinding {
+    RoleBinding {
+        metadata: component.metadata(namespace),
+        role_ref: reference("Role", component.name()),
+        subjects: Some(vec![subject(component, namespace)]),
+    }
+}
+
+/// Cluster roles carry the namespace, so that two control planes do not share one.
+fn cluster_role_name(component: Component, namespace: &str) -> String {
+    format!("{}-{namespace}", component.name())
+}
+
+fn reference(kind: &str, name: &str) -> RoleRef {
+    RoleRef {
+        api_group: RBAC.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn subject(component: Component, namespace: &str) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: component.name().to_owned(),
+        namespace: Some(namespace.to_owned()),
+        ..Subject::default()
+    }
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
+
+/// A rule for single objects by their names.
+fn named(group: &str, resource: &str, names: &[&str], verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        resource_names: Some(owned(names)),
+        ..rule(group, &[resource], verbs)
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
