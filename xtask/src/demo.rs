@@ -112,7 +112,15 @@ fn visit_from_inside(place: &Place) -> Result<()> {
         "--container=fortio",
     ];
     let load = [
-        "fortio", "load", "-quiet", "-c", "4", "-n", visits, "-qps", per_second,
+        "/usr/bin/fortio",
+        "load",
+        "-quiet",
+        "-c",
+        "4",
+        "-n",
+        visits,
+        "-qps",
+        per_second,
     ];
     let page = "http://productpage:9080/productpage";
     place

@@ -137,11 +137,11 @@ pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> 
     if let Some(hub) = &options.push {
         let builder = Builder::find(&storage)?;
         mesh.push(&builder, hub, &images.tag)?;
-        samples.push(&builder, hub, VERSION)?;
+        samples.push(&builder, hub, catalogue::SAMPLES_TAG)?;
     } else {
         images.archives = vec![
             mesh.archive(workspace, "mesh", &images.tag, &storage)?,
-            samples.archive(workspace, "samples", VERSION, &storage)?,
+            samples.archive(workspace, "samples", catalogue::SAMPLES_TAG, &storage)?,
         ];
     }
     Ok(images)

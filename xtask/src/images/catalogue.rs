@@ -36,6 +36,9 @@ impl Image {
     }
 }
 
+/// The tag of the samples' images, which follows the version of Bookinfo that they work like.
+pub(crate) const SAMPLES_TAG: &str = "1.20.3";
+
 /// The tags that Bookinfo's images had in the releases of Istio, so that their manifests run.
 const ISTIO_TAGS: [&str; 8] = [
     "1.20.3", "1.20.2", "1.20.1", "1.19.1", "1.18.0", "1.17.0", "1.16.4", "1.16.2",
@@ -96,6 +99,7 @@ pub(crate) fn samples() -> Vec<Image> {
         bookinfo("examples-bookinfo-reviews-v2"),
         bookinfo("examples-bookinfo-reviews-v3"),
         bookinfo("examples-bookinfo-ratings-v1"),
+        sample("examples-client", Vec::new()),
         sample("httpbin", HTTPBIN.map(str::to_owned).to_vec()),
         Image {
             name: "fortio",
