@@ -1,0 +1,19 @@
+//! The certificate authority: Istio's certificate service for workloads, and certificates for
+//! control and the webhook, all signed by one root that lives in a Secret.
+
+mod authority;
+mod lifetime;
+mod pem;
+mod request;
+pub mod root;
+mod service;
+mod token;
+
+pub use authority::{Authority, Issued, Material, Signed, Subject};
+pub use lifetime::Lifetimes;
+pub use request::{PublicKey, RequestError};
+pub use service::CertificateService;
+pub use token::{ApiServerTokens, Bearer, TokenError, Tokens};
+
+#[cfg(test)]
+mod tests;

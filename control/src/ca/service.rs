@@ -1,0 +1,184 @@
+//! Istio's certificate service (`istio.v1.auth.IstioCertificateService`). A certificate is given
+//! to the live pod that a token is bound to, calling from that pod's address, and to nobody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lateen_wire::Identity;
+use lateen_wire::ca::istio_certificate_service_server::IstioCertificateService;
+use lateen_wire::ca::{IstioCertificateRequest, IstioCertificateResponse};
+use tokio::sync::Semaphore;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+use tracing::{info, warn};
+
+use super::authority::{Authority, Subject};
+use super::lifetime::Lifetimes;
+use super::request::PublicKey;
+use super::token::{Bearer, TokenError, Tokens};
+use crate::caller::Claim;
+use crate::limit::Buckets;
+use crate::metrics::Metrics;
+use crate::serve::Peer;
+use crate::snapshot::store::Store;
+
+/// Requests of one address at once, and per second after that.
+const BURST: u32 = 20;
+const PER_SECOND: u32 = 2;
+/// Requests under way, of all callers: bounds what is asked of the API server.
+const CONCURRENT: usize = 128;
+
+/// The certificate service.
+pub struct CertificateService<T> {
+    authority: Arc<Authority>,
+    store: Arc<Store>,
+    tokens: T,
+    lifetimes: Lifetimes,
+    metrics: Arc<Metrics>,
+    callers: Buckets<IpAddr>,
+    slots: Semaphore,
+}
+
+impl<T: Tokens> CertificateService<T> {
+    /// Signs with the authority for pods of the store.
+    #[must_use]
+    pub fn new(
+        authority: Arc<Authority>,
+        store: Arc<Store>,
+        tokens: T,
+        lifetimes: Lifetimes,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let callers = Buckets::new(BURST, PER_SECOND);
+        let slots = Semaphore::new(CONCURRENT);
+        Self {
+            authority,
+            store,
+            tokens,
+            lifetimes,
+            metrics,
+            callers,
+            slots,
+        }
+    }
+
+    /// Who calls, proved by its token and by where it calls from.
+    async fn identify(&self, peer: &Peer, headers: &MetadataMap) -> Result<Identity, Status> {
+        let counters = &self.metrics.authority;
+        let token = bearer_token(headers).ok_or_else(|| {
+            counters.authentication_failures.inc();
+            Status::unauthenticated("the request has no bearer token")
+        })?;
+        let bearer = self.tokens.review(token).await.map_err(|error| {
+            warn!(%error, address = %peer.address, "A certificate is refused.");
+            let message = error.to_string();
+            match error {
+                TokenError::Invalid(_) => {
+                    counters.authentication_failures.inc();
+                    Status::unauthenticated(message)
+                }
+                TokenError::NotBound => {
+                    counters.identity_errors.inc();
+                    Status::permission_denied(message)
+                }
+                TokenError::Unavailable(_) => {
+                    counters.authentication_failures.inc();
+                    Status::unavailable(message)
+                }
+            }
+        })?;
+        self.identity_of(bearer, peer).await.inspect_err(|status| {
+            warn!(reason = status.message(), address = %peer.address, "A certificate is refused.");
+            counters.identity_errors.inc();
+        })
+    }
+
+    async fn identity_of(&self, bearer: Bearer, peer: &Peer) -> Result<Identity, Status> {
+        let Bearer {
+            namespace,
+            service_account,
+            pod,
+            uid,
+        } = bearer;
+        let trust_domain = self.store.read().mesh().trust_domain.clone();
+        let identity = Identity::new(&trust_domain, &namespace, &service_account)
+            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        let claim = Claim {
+            namespace,
+            pod,
+            uid: Some(uid),
+            service_account,
+            address: peer.address,
+        };
+        claim
+            .verify(&self.store)
+            .await
+            .map_err(|denied| Status::permission_denied(denied.to_string()))?;
+        Ok(identity)
+    }
+
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &IstioCertificateRequest,
+    ) -> Result<IstioCertificateResponse, Status> {
+        let counters = &self.metrics.authority;
+        let invalid = |message: String| {
+            counters.parsing_errors.inc();
+            Status::invalid_argument(message)
+        };
+        let life = self
+            .lifetimes
+            .granted(request.validity_duration)
+            .ok_or_else(|| {
+                invalid(format!(
+                    "a validity of {} seconds is impossible",
+                    request.validity_duration
+                ))
+            })?;
+        let key =
+            PublicKey::of_request(&request.csr).map_err(|error| invalid(error.to_string()))?;
+        let subject = Subject::Workload(identity.clone());
+        let signed = self.authority.sign(&key, &subject, life).map_err(|error| {
+            counters.signing_errors.inc();
+            warn!(%error, %identity, "Signing failed.");
+            Status::internal("signing failed")
+        })?;
+        counters.issued.inc();
+        info!(%identity, not_after = %signed.not_after, "Signed a certificate.");
+        Ok(IstioCertificateResponse {
+            cert_chain: signed.chain,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl<T: Tokens> IstioCertificateService for CertificateService<T> {
+    async fn create_certificate(
+        &self,
+        request: Request<IstioCertificateRequest>,
+    ) -> Result<Response<IstioCertificateResponse>, Status> {
+        let counters = &self.metrics.authority;
+        counters.requests.inc();
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.ok_or_else(|| Status::internal("a connection without a peer"))?;
+        let slot = self.slots.try_acquire();
+        if slot.is_err() || !self.callers.try_take(peer.address) {
+            counters.throttled.inc();
+            return Err(Status::resource_exhausted(
+                "too many certificate requests; wait a second",
+            ));
+        }
+        let identity = self.identify(&peer, request.metadata()).await?;
+        self.sign(&identity, request.get_ref()).map(Response::new)
+    }
+}
+
+fn bearer_token(headers: &MetadataMap) -> Option<&str> {
+    let value = headers.get("authorization")?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim())
+        .filter(|token| !token.is_empty())
+}

@@ -1,0 +1,109 @@
+//! Tokens of workloads: projected service account tokens for our audience, bound to a pod, checked
+//! by the API server each time.
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use lateen_wire::names::TOKEN_AUDIENCE;
+
+/// Longest token; the API server's own have 1,000 to 2,000 bytes.
+const MAX_SIZE: usize = 16 * 1024;
+/// What the API server says of a bound token, beside its user.
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// Who has a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// Namespace of the service account and of the pod.
+    pub namespace: String,
+    /// The service account.
+    pub service_account: String,
+    /// The pod that the token is bound to.
+    pub pod: String,
+    /// That pod's uid.
+    pub uid: String,
+}
+
+/// Why a token is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Expired, of another audience, of a deleted pod, or no token at all.
+    #[error("the token is not valid for audience {TOKEN_AUDIENCE}: {0}")]
+    Invalid(String),
+    /// Valid, but not of a service account, or not bound to a pod.
+    #[error("the token is not bound to a pod of a service account")]
+    NotBound,
+    /// The API server could not be asked.
+    #[error("the API server could not review the token: {0}")]
+    Unavailable(String),
+}
+
+/// Checks tokens.
+pub trait Tokens: Send + Sync + 'static {
+    /// Who has this token, if it is good.
+    fn review(&self, token: &str) -> impl Future<Output = Result<Bearer, TokenError>> + Send;
+}
+
+/// Checks tokens with the API server. Nothing is cached: a token is as good as its pod is alive.
+pub struct ApiServerTokens {
+    reviews: Api<TokenReview>,
+}
+
+impl ApiServerTokens {
+    /// Asks the API server of this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            reviews: Api::all(client),
+        }
+    }
+}
+
+impl Tokens for ApiServerTokens {
+    async fn review(&self, token: &str) -> Result<Bearer, TokenError> {
+        if token.is_empty() || token.len() > MAX_SIZE {
+            return Err(TokenError::Invalid("its length is impossible".to_owned()));
+        }
+        let review = TokenReview {
+            metadata: ObjectMeta::default(),
+            spec: TokenReviewSpec {
+                audiences: Some(vec![TOKEN_AUDIENCE.to_owned()]),
+                token: Some(token.to_owned()),
+            },
+            status: None,
+        };
+        let reviewed = self.reviews.create(&PostParams::default(), &review).await;
+        let status = reviewed
+            .map_err(|error| TokenError::Unavailable(error.to_string()))?
+            .status
+            .unwrap_or_default();
+        let audiences = status.audiences.unwrap_or_default();
+        if status.authenticated != Some(true) || !audiences.iter().any(|a| a == TOKEN_AUDIENCE) {
+            let reason = status
+                .error
+                .unwrap_or_else(|| "not authenticated".to_owned());
+            return Err(TokenError::Invalid(reason));
+        }
+        status
+            .user
+            .as_ref()
+            .and_then(bearer)
+            .ok_or(TokenError::NotBound)
+    }
+}
+
+fn bearer(user: &UserInfo) -> Option<Bearer> {
+    let account = user
+        .username
+        .as_deref()?
+        .strip_prefix("system:serviceaccount:")?;
+    let (namespace, service_account) = account.split_once(':')?;
+    let extra = |name| Some(user.extra.as_ref()?.get(name)?.first()?.clone());
+    Some(Bearer {
+        namespace: namespace.to_owned(),
+        service_account: service_account.to_owned(),
+        pod: extra(POD_NAME)?,
+        uid: extra(POD_UID)?,
+    })
+}

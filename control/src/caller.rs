@@ -1,0 +1,95 @@
+//! Whether a caller is the pod it says it is: a token or certificate tells the service account,
+//! this tells the pod.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::snapshot::Snapshot;
+use crate::snapshot::store::Store;
+
+/// How long a caller may be ahead of our watches: the kubelet reports a pod's address after the
+/// pod's first container has started.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who a caller says it is, and where it calls from.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid, if the caller's credentials say it.
+    pub uid: Option<String>,
+    /// The service account that the caller has proved.
+    pub service_account: String,
+    /// The other end of the TCP connection.
+    pub address: IpAddr,
+}
+
+/// Why a claim is not true.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no such pod.
+    #[error("pod {0} does not exist or has ended")]
+    NoSuchPod(String),
+    /// The credentials are of an earlier pod of the same name.
+    #[error("pod {0} is not the one these credentials were made for")]
+    OtherUid(String),
+    /// The pod runs as somebody else.
+    #[error("pod {pod} does not run as service account {service_account}")]
+    OtherServiceAccount {
+        /// Namespace and name.
+        pod: String,
+        /// Whom the caller proved to be.
+        service_account: String,
+    },
+    /// The call does not come from the pod.
+    #[error("address {address} is not an address of pod {pod}")]
+    OtherAddress {
+        /// Namespace and name.
+        pod: String,
+        /// Where the call comes from.
+        address: IpAddr,
+    },
+}
+
+impl Claim {
+    /// Checks the claim, giving the watches a moment to catch up.
+    ///
+    /// # Errors
+    /// What is not true about it.
+    pub async fn verify(&self, store: &Store) -> Result<(), Denied> {
+        store
+            .wait_for(PATIENCE, |snapshot| self.check(snapshot))
+            .await
+    }
+
+    fn check(&self, snapshot: &Snapshot) -> Result<(), Denied> {
+        let name = || format!("{}/{}", self.namespace, self.pod);
+        let pod = snapshot
+            .pod(&self.namespace, &self.pod)
+            .ok_or_else(|| Denied::NoSuchPod(name()))?;
+        if self
+            .uid
+            .as_deref()
+            .is_some_and(|uid| uid != pod.uid.as_ref())
+        {
+            return Err(Denied::OtherUid(name()));
+        }
+        if *pod.service_account != *self.service_account {
+            let service_account = self.service_account.clone();
+            return Err(Denied::OtherServiceAccount {
+                pod: name(),
+                service_account,
+            });
+        }
+        // Pods on the host's network share addresses that may differ from the one they call from.
+        if !pod.host_network && !pod.addresses.contains(&self.address) {
+            return Err(Denied::OtherAddress {
+                pod: name(),
+                address: self.address,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The mesh configuration (ConfigMap `istio`, key `mesh`), read again whenever it changes. A bad
+//! one is refused whole: the last good one stays in force, and people are told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use lateen_api::MeshConfig;
+use lateen_api::mesh::{AccessLogEncoding, OutboundTrafficMode};
+use lateen_wire::lateen::Mesh;
+use lateen_wire::names::{CONTROL, MESH_CONFIG_MAP};
+use sha2::{Digest, Sha256};
+use tracing::{debug, error, info, warn};
+
+use crate::metrics::Metrics;
+use crate::serve::Readiness;
+use crate::snapshot::store::Store;
+
+/// Key of the ConfigMap.
+const KEY: &str = "mesh";
+
+/// Keeps the snapshot's mesh settings as the ConfigMap says.
+pub struct MeshWatch {
+    /// To watch the ConfigMap and to write events.
+    pub client: Client,
+    /// Where control runs.
+    pub namespace: String,
+    /// Where the settings go.
+    pub store: Arc<Store>,
+    /// Counts bad configurations.
+    pub metrics: Arc<Metrics>,
+    /// Hears when there is a configuration.
+    pub readiness: Arc<Readiness>,
+}
+
+impl MeshWatch {
+    /// Watches, for ever.
+    pub async fn run(self) {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let watch = watcher::watch_object(maps, MESH_CONFIG_MAP).default_backoff();
+        let mut watch = std::pin::pin!(watch);
+        let mut last = None;
+        while let Some(event) = watch.next().await {
+            match event {
+                Ok(None) if last.is_some() => {
+                    warn!("The mesh configuration is gone; the last good one stays.");
+                }
+                Ok(map) => {
+                    let text = map
+                        .and_then(|map| map.data?.remove(KEY))
+                        .unwrap_or_default();
+                    if last.as_ref() != Some(&text) {
+                        self.apply(&text).await;
+                        last = Some(text);
+                    }
+                    self.readiness.mesh_config.store(true, Ordering::Release);
+                }
+                Err(error) => {
+                    warn!(%error, "Watching the mesh configuration failed; it is retried.")
+                }
+            }
+        }
+    }
+
+    async fn apply(&self, text: &str) {
+        let parsed = match MeshConfig::parse(text) {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                self.metrics.mesh_config_errors.inc();
+                error!(%reason, "The mesh configuration is refused; the last good one stays.");
+                self.tell(text, &reason.to_string()).await;
+                return;
+            }
+        };
+        for field in &parsed.not_honoured {
+            warn!(
+                field = field.path,
+                reason = field.reason,
+                "A field of the mesh configuration is not honoured."
+            );
+        }
+        for field in &parsed.unknown {
+            warn!(
+                field,
+                "The mesh configuration has a field that does not exist."
+            );
+        }
+        let ignored = parsed.not_honoured.len() + parsed.unknown.len();
+        self.metrics
+            .mesh_config_not_honoured
+            .set(i64::try_from(ignored).unwrap_or(i64::MAX));
+        let mesh = settings(parsed.config);
+        info!(
+            trust_domain = mesh.trust_domain,
+            "The mesh configuration is in force."
+        );
+        self.store
+            .update(|snapshot, changed| snapshot.set_mesh(mesh, changed));
+    }
+
+    /// Writes an event on the ConfigMap, one per bad text.
+    async fn tell(&self, text: &str, reason: &str) {
+        let digest = Sha256::digest(text);
+        let tag: String = digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let now = Some(Time(Timestamp::now()));
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{MESH_CONFIG_MAP}.{tag}")),
+                ..ObjectMeta::default()
+            },
+            involved_object: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("ConfigMap".to_owned()),
+                name: Some(MESH_CONFIG_MAP.to_owned()),
+                namespace: Some(self.namespace.clone()),
+                ..ObjectReference::default()
+            },
+            type_: Some("Warning".to_owned()),
+            reason: Some("InvalidMeshConfig".to_owned()),
+            message: Some(format!(
+                "Key {KEY} is refused; the last good one stays in force: {reason}"
+            )),
+            reporting_component: Some(CONTROL.to_owned()),
+            first_timestamp: now.clone(),
+            last_timestamp: now,
+            count: Some(1),
+            ..Event::default()
+        };
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            // Another replica has said the same, or people have to read the log.
+            debug!(%error, "Writing an event failed.");
+        }
+    }
+}
+
+/// The part that proxies act on.
+fn settings(config: MeshConfig) -> Mesh {
+    let milliseconds =
+        |duration: lateen_api::Duration| u64::try_from(duration.0.as_millis()).unwrap_or(u64::MAX);
+    Mesh {
+        trust_domain: config.trust_domain,
+        trust_domain_aliases: config.trust_domain_aliases,
+        connect_timeout_ms: milliseconds(config.connect_timeout),
+        protocol_detection_timeout_ms: config.protocol_detection_timeout.map(milliseconds),
+        access_log_file: config.access_log_file,
+        access_log_json: config.access_log_encoding == AccessLogEncoding::Json,
+        access_log_format: config.access_log_format,
+        registry_only: config.outbound_traffic_policy.mode == OutboundTrafficMode::RegistryOnly,
+        auto_mtls_disabled: !config.enable_auto_mtls,
+    }
+}

@@ -1,0 +1,300 @@
+//! The process from start to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use kube::Client;
+use lateen_wire::ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use lateen_wire::names::CONTROL;
+use lateen_wire::xds::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tracing::{error, info, warn};
+
+use crate::ca::root::load_or_create;
+use crate::ca::{ApiServerTokens, Authority, CertificateService, Subject};
+use crate::discovery::answers::Answers;
+use crate::discovery::{Connections, Discovery, Limits};
+use crate::mesh::MeshWatch;
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::serve::{self, Incoming, Monitoring, OwnCertificate, Readiness};
+use crate::snapshot::store::Store;
+use crate::snapshot::watch::watch_cluster;
+use crate::{Config, Error};
+
+/// Longest message that a proxy may send.
+const MAX_MESSAGE: usize = 1024 * 1024;
+/// A proxy that does not answer pings for this long is gone.
+const PING: Duration = Duration::from_secs(30);
+/// Streams of HTTP/2 per connection: a proxy needs one, and one for certificates.
+const STREAMS_PER_CONNECTION: u32 = 32;
+/// Life of our own certificate; it is renewed at half of it.
+const OWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Pause before the API server is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest time from the signal to stop to the end.
+const STOP: Duration = Duration::from_secs(10);
+
+/// All that the parts share.
+#[derive(Clone)]
+struct Parts {
+    config: Arc<Config>,
+    client: Client,
+    store: Arc<Store>,
+    answers: Arc<Answers>,
+    connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Runs control until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When a port cannot be bound, there is no way to the API server, or the authority is unusable.
+pub async fn run(config: Config) -> Result<(), Error> {
+    info!(version = env!("CARGO_PKG_VERSION"), ?config, "Starting.");
+    let client = client().await?;
+    let grpc = serve::bind(config.grpc_address).await?;
+    let monitoring = serve::bind(config.monitoring_address).await?;
+    let health = serve::bind(config.health_address).await?;
+    let parts = Parts::new(config, client);
+
+    parts
+        .tasks
+        .spawn(http(health, serve::health(parts.readiness.clone())));
+    parts
+        .tasks
+        .spawn(http(monitoring, serve::monitoring(parts.monitoring())));
+    parts.spawn_until_stop(watch_cluster(
+        parts.client.clone(),
+        parts.store.clone(),
+        parts.metrics.clone(),
+        parts.readiness.watches.clone(),
+    ));
+    parts.spawn_until_stop(parts.mesh_watch().run());
+    let answers = parts.answers.clone();
+    parts.spawn_until_stop(async move { answers.keep_current().await });
+
+    tokio::select! {
+        served = parts.serve(grpc) => served?,
+        () = stop_signal() => {}
+    }
+    parts.stop().await;
+    Ok(())
+}
+
+impl Parts {
+    fn new(config: Config, client: Client) -> Self {
+        let store = Arc::new(Store::new(config.cluster()));
+        let metrics = Arc::new(Metrics::new());
+        Self {
+            client,
+            answers: Arc::new(Answers::new(store.clone())),
+            connections: Arc::new(Connections::new(metrics.clone())),
+            store,
+            metrics,
+            readiness: Arc::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config: Arc::new(config),
+        }
+    }
+
+    fn monitoring(&self) -> Monitoring {
+        Monitoring {
+            store: self.store.clone(),
+            connections: self.connections.clone(),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+        }
+    }
+
+    fn mesh_watch(&self) -> MeshWatch {
+        MeshWatch {
+            client: self.client.clone(),
+            namespace: self.config.pod_namespace.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+        }
+    }
+
+    /// Sets up the authority once the cluster is known, and serves proxies. Returns only errors.
+    async fn serve(&self, listener: TcpListener) -> Result<(), Error> {
+        let mut version = self.store.subscribe();
+        while !(self.readiness.watches.is_complete()
+            && self.readiness.mesh_config.load(Ordering::Acquire))
+        {
+            // The mesh configuration may leave the snapshot as it was.
+            let _ = timeout(RETRY / 4, version.changed()).await;
+        }
+        let authority = Arc::new(self.authority().await?);
+        let own = self.own_certificate(&authority)?;
+        let config = serve::server_config(own.clone(), authority.roots())?;
+        let incoming = Incoming {
+            listener,
+            config: Arc::new(config),
+            metrics: self.metrics.clone(),
+            stopping: self.stopping.clone(),
+            tasks: self.tasks.clone(),
+        };
+        self.spawn_until_stop(self.clone().renew(own, authority.clone()));
+        let publisher = Publisher {
+            client: self.client.clone(),
+            config: self.config.clone(),
+            store: self.store.clone(),
+            authority: authority.clone(),
+            metrics: self.metrics.clone(),
+            stopping: self.stopping.clone(),
+        };
+        self.tasks.spawn(publisher.run());
+        self.readiness.serving.store(true, Ordering::Release);
+        info!(address = %self.config.grpc_address, "Serving proxies.");
+
+        let stopping = self.stopping.clone();
+        let served = Server::builder()
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .http2_keepalive_interval(Some(PING))
+            .http2_keepalive_timeout(Some(PING))
+            .add_service(
+                AggregatedDiscoveryServiceServer::new(self.discovery())
+                    .max_decoding_message_size(MAX_MESSAGE),
+            )
+            .add_service(
+                IstioCertificateServiceServer::new(self.certificates(&authority))
+                    .max_decoding_message_size(MAX_MESSAGE),
+            )
+            .serve_with_incoming_shutdown(incoming.start(), async move {
+                stopping.cancelled().await;
+            });
+        // Serving goes on while streams are drained after the signal to stop.
+        let served = self.tasks.spawn(served);
+        match served.await {
+            Ok(Err(error)) => Err(Error::Tls(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The authority, as soon as the API server gives it.
+    async fn authority(&self) -> Result<Authority, Error> {
+        let trust_domain = self.store.read().mesh().trust_domain.clone();
+        let authority = loop {
+            let loaded =
+                load_or_create(&self.client, &self.config.pod_namespace, &trust_domain).await;
+            match loaded {
+                Ok(authority) => break authority,
+                Err(error @ Error::Kubernetes { .. }) => {
+                    warn!(%error, "The certificate authority cannot be loaded yet.");
+                    sleep(RETRY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let metrics = &self.metrics.authority;
+        metrics
+            .chain_expiry
+            .set(authority.not_after().unix_timestamp());
+        metrics.root_expiry.set(
+            authority
+                .root_not_after()
+                .map_or(0, |end| end.unix_timestamp()),
+        );
+        Ok(authority)
+    }
+
+    fn own_certificate(&self, authority: &Authority) -> Result<Arc<OwnCertificate>, Error> {
+        let subject = Subject::Server(self.config.service_names(CONTROL));
+        let first = authority.issue(&subject, OWN_LIFE)?.certified_key()?;
+        Ok(Arc::new(OwnCertificate::new(first)))
+    }
+
+    async fn renew(self, own: Arc<OwnCertificate>, authority: Arc<Authority>) {
+        let subject = Subject::Server(self.config.service_names(CONTROL));
+        loop {
+            sleep(OWN_LIFE / 2).await;
+            match authority
+                .issue(&subject, OWN_LIFE)
+                .and_then(|issued| issued.certified_key())
+            {
+                Ok(next) => own.replace(next),
+                Err(error) => error!(%error, "Renewing our own certificate failed."),
+            }
+        }
+    }
+
+    fn discovery(&self) -> Discovery {
+        Discovery {
+            store: self.store.clone(),
+            answers: self.answers.clone(),
+            connections: self.connections.clone(),
+            metrics: self.metrics.clone(),
+            limits: Limits::default(),
+            stopping: self.stopping.clone(),
+            tasks: self.tasks.clone(),
+            streams: AtomicU64::new(1),
+        }
+    }
+
+    fn certificates(&self, authority: &Arc<Authority>) -> CertificateService<ApiServerTokens> {
+        CertificateService::new(
+            authority.clone(),
+            self.store.clone(),
+            ApiServerTokens::new(self.client.clone()),
+            self.config.lifetimes(),
+            self.metrics.clone(),
+        )
+    }
+
+    /// Runs something that has no end of its own.
+    fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tasks
+            .spawn(async move { stopping.run_until_cancelled_owned(work).await });
+    }
+
+    /// Lets streams end, gives up the lease, and does not wait for ever.
+    async fn stop(&self) {
+        info!("Stopping.");
+        self.readiness.stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(STOP, self.tasks.wait()).await.is_err() {
+            warn!("Some work did not end in time.");
+        }
+    }
+}
+
+async fn client() -> Result<Client, Error> {
+    Client::try_default()
+        .await
+        .map_err(|error| Error::kubernetes("find the API server", error))
+}
+
+/// Serves pages until the process ends, also while it is stopping.
+async fn http(listener: TcpListener, pages: Router) {
+    if let Err(error) = axum::serve(listener, pages).await {
+        error!(%error, "Serving HTTP pages failed.");
+    }
+}
+
+async fn stop_signal() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
