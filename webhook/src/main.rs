@@ -1,2 +1,209 @@
-//! Placeholder.
-fn main() {}
+//! `lateen-webhook`: the sidecar injector of Lateen. See the library for what it does.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use kube::Client;
+use tikv_jemallocator::Jemalloc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::server::body::BodyBudget;
+use lateen_webhook::server::listener::{self, Limits, Transport};
+use lateen_webhook::server::metrics::Metrics;
+use lateen_webhook::server::readiness::Readiness;
+use lateen_webhook::server::{Shared, routes, tls};
+use lateen_webhook::watch as follow;
+use lateen_wire::{names, ports};
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// The sidecar injector of Lateen.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Settings {
+    /// Namespace of the control plane.
+    #[arg(long, env = "POD_NAMESPACE", default_value = names::SYSTEM_NAMESPACE)]
+    namespace: String,
+    /// Revision of the control plane.
+    #[arg(long, env = "REVISION", default_value = names::DEFAULT_REVISION)]
+    revision: String,
+    /// MutatingWebhookConfiguration whose caBundle to keep [default: istio-sidecar-injector, with
+    /// the revision as suffix].
+    #[arg(long, env = "INJECTION_WEBHOOK_CONFIG_NAME")]
+    webhook_configuration: Option<String>,
+    /// Whether proxies are native sidecars: auto, true or false.
+    #[arg(long, env = "ENABLE_NATIVE_SIDECARS", default_value = "auto")]
+    native_sidecars: NativeSidecars,
+    /// Port for the API server.
+    #[arg(long, env = "WEBHOOK_PORT", default_value_t = ports::WEBHOOK)]
+    port: u16,
+    /// Port for the kubelet and Prometheus.
+    #[arg(long, env = "MONITORING_PORT", default_value_t = ports::MONITORING)]
+    monitoring_port: u16,
+    /// Log lines are JSON.
+    #[arg(long, env = "LOG_AS_JSON")]
+    log_as_json: bool,
+}
+
+impl Settings {
+    /// The name of an object of this revision.
+    fn of_revision(&self, name: &str) -> String {
+        if self.revision.is_empty() || self.revision == names::DEFAULT_REVISION {
+            name.to_owned()
+        } else {
+            format!("{name}-{}", self.revision)
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    start_log(settings.log_as_json);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        ?settings,
+        "The injector starts."
+    );
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a second provider of cryptography is in the program"))?;
+    let client = Client::try_default()
+        .await
+        .context("cannot reach the Kubernetes API")?;
+
+    let ending = CancellationToken::new();
+    let mut watches = JoinSet::new();
+    let (shared, acceptor) = start_watches(&settings, &client, &ending, &mut watches)?;
+    let admission = bind(settings.port).await?;
+    let monitoring = bind(settings.monitoring_port).await?;
+    let ended = CancellationToken::new();
+    let monitoring = tokio::spawn(listener::serve(
+        monitoring,
+        Transport::Plain,
+        routes::monitoring(shared.clone()),
+        Limits {
+            least_lingering: std::time::Duration::ZERO,
+            ..Limits::default()
+        },
+        ended.clone(),
+    ));
+    tokio::spawn(end_on_signal(ending.clone()));
+    let admission_router = routes::admission(shared);
+    let transport = Transport::Tls(acceptor);
+    listener::serve(
+        admission,
+        transport,
+        admission_router,
+        Limits::default(),
+        ending,
+    )
+    .await;
+    monitoring.abort();
+    ended.cancel();
+    tracing::info!("The injector ends.");
+    Ok(())
+}
+
+/// Starts everything that follows the Kubernetes API.
+fn start_watches(
+    settings: &Settings,
+    client: &Client,
+    ending: &CancellationToken,
+    watches: &mut JoinSet<()>,
+) -> anyhow::Result<(Shared, TlsAcceptor)> {
+    let (injector_sender, injector) = watch::channel(None);
+    let (certificate_sender, certificate) = watch::channel(None);
+    let (kubelets_sender, kubelets) = watch::channel(Arc::new(Kubelets::default()));
+    let (bundles_sender, bundles) = watch::channel(None);
+    let metrics = Arc::new(Metrics::default());
+    let names = follow::configuration::Names {
+        namespace: settings.namespace.clone(),
+        injection: settings.of_revision(names::INJECTOR),
+        mesh: settings.of_revision(names::MESH_CONFIG_MAP),
+    };
+    let webhook_configuration = settings
+        .webhook_configuration
+        .clone()
+        .unwrap_or_else(|| settings.of_revision(names::INJECTOR));
+    let server_name = format!("{}.{}.svc", names::INJECTOR, settings.namespace);
+    watches.spawn(follow::configuration::follow(
+        client.clone(),
+        names,
+        settings.native_sidecars,
+        Arc::clone(&metrics),
+        injector_sender,
+    ));
+    watches.spawn(follow::certificate::follow(
+        client.clone(),
+        settings.namespace.clone(),
+        server_name,
+        certificate_sender,
+    ));
+    watches.spawn(follow::nodes::follow(client.clone(), kubelets_sender));
+    watches.spawn(follow::ca_bundle::follow(
+        client.clone(),
+        webhook_configuration,
+        certificate.clone(),
+        bundles_sender,
+    ));
+    let config = tls::server_config(certificate.clone()).context("cannot set up TLS")?;
+    let readiness = Readiness {
+        injector: injector.clone(),
+        certificate,
+        bundles,
+        ending: ending.clone(),
+    };
+    let shared = Shared {
+        injector,
+        kubelets,
+        metrics,
+        readiness: Arc::new(readiness),
+        bodies: Arc::new(BodyBudget::default()),
+    };
+    Ok((shared, TlsAcceptor::from(Arc::new(config))))
+}
+
+/// Listens on all addresses of both families, or of IPv4 where there is no other.
+async fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(("::", port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind(("0.0.0.0", port))
+            .await
+            .with_context(|| format!("cannot listen on port {port}")),
+    }
+}
+
+async fn end_on_signal(ending: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("The injector was asked to end; it serves until nobody calls any more.");
+    ending.cancel();
+}
+
+fn start_log(as_json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    if as_json {
+        log.json().init();
+    } else {
+        log.with_ansi(false).init();
+    }
+}

@@ -1,0 +1,315 @@
+//! Values of the installation: key `values` of ConfigMap `istio-sidecar-injector`, the part of the
+//! charts' values that concerns injected pods. Field names and defaults are those of Istio's charts.
+
+use k8s_openapi::api::core::v1::{Lifecycle, ResourceRequirements, SeccompProfile};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde::Deserialize;
+
+use lateen_wire::{names, ports};
+
+use super::document::{self, text};
+use crate::error::ConfigError;
+
+/// Values of the installation.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Values {
+    /// What concerns the whole mesh.
+    pub global: Global,
+    /// What concerns injection.
+    pub sidecar_injector_webhook: SidecarInjectorWebhook,
+    /// The revision that injects; empty is `default`.
+    #[serde(deserialize_with = "text")]
+    pub revision: String,
+}
+
+impl Values {
+    /// Reads the text of key `values`, and names the fields that have no effect.
+    ///
+    /// # Errors
+    /// When the text is not JSON or YAML, or a field has a value it cannot have.
+    pub fn parse(text: &str) -> Result<(Self, Vec<String>), ConfigError> {
+        document::read("values", text)
+    }
+
+    /// The revision that injects.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        if self.revision.is_empty() {
+            names::DEFAULT_REVISION
+        } else {
+            &self.revision
+        }
+    }
+}
+
+/// Values under `global`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Global {
+    /// Registry and folder of images.
+    #[serde(deserialize_with = "text")]
+    pub hub: String,
+    /// Tag of images.
+    #[serde(deserialize_with = "text")]
+    pub tag: String,
+    /// Variant of images: a suffix of the tag.
+    #[serde(deserialize_with = "text")]
+    pub variant: String,
+    /// `imagePullPolicy` of the injected containers; empty is Kubernetes' default.
+    pub image_pull_policy: String,
+    /// Secrets that every injected pod may pull images with.
+    pub image_pull_secrets: Vec<String>,
+    /// Namespace of control.
+    pub istio_namespace: String,
+    /// Address of the certificate authority; empty is control.
+    pub ca_address: String,
+    /// Who signs certificates; only `istiod` is served.
+    pub pilot_cert_provider: String,
+    /// Name of the mesh in telemetry; empty is the trust domain.
+    #[serde(rename = "meshID", deserialize_with = "text")]
+    pub mesh_id: String,
+    /// Name of the network that pods are in; empty is none.
+    #[serde(deserialize_with = "text")]
+    pub network: String,
+    /// What concerns several clusters.
+    pub multi_cluster: MultiCluster,
+    /// Logs of agent and proxy are JSON.
+    pub log_as_json: bool,
+    /// Logs of the agent.
+    pub logging: Logging,
+    /// Redirection uses nf_tables instead of iptables.
+    pub native_nftables: bool,
+    /// What concerns the proxy's token.
+    pub sds: Sds,
+    /// The proxy's container.
+    pub proxy: Proxy,
+    /// The container that programs redirection.
+    #[serde(rename = "proxy_init")]
+    pub proxy_init: ProxyInit,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            hub: "lateen".to_owned(),
+            tag: env!("CARGO_PKG_VERSION").to_owned(),
+            variant: String::new(),
+            image_pull_policy: String::new(),
+            image_pull_secrets: Vec::new(),
+            istio_namespace: names::SYSTEM_NAMESPACE.to_owned(),
+            ca_address: String::new(),
+            pilot_cert_provider: "istiod".to_owned(),
+            mesh_id: String::new(),
+            network: String::new(),
+            multi_cluster: MultiCluster::default(),
+            log_as_json: false,
+            logging: Logging::default(),
+            native_nftables: false,
+            sds: Sds::default(),
+            proxy: Proxy::default(),
+            proxy_init: ProxyInit::default(),
+        }
+    }
+}
+
+/// Values under `global.multiCluster`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MultiCluster {
+    /// Name of the cluster; empty is `Kubernetes`.
+    #[serde(deserialize_with = "text")]
+    pub cluster_name: String,
+}
+
+/// Values under `global.logging`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Logging {
+    /// `SCOPE:LEVEL,...` of the agent.
+    pub level: String,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            level: "default:info".to_owned(),
+        }
+    }
+}
+
+/// Values under `global.sds`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Sds {
+    /// The token that workloads prove themselves with.
+    pub token: Token,
+}
+
+/// Values under `global.sds.token`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    /// Audience of the token.
+    pub aud: String,
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            aud: names::TOKEN_AUDIENCE.to_owned(),
+        }
+    }
+}
+
+/// Values under `global.proxy`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Proxy {
+    /// Image: a name below the hub, or a whole reference if it holds a `/`.
+    pub image: String,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+    /// Log level of the proxy.
+    pub log_level: String,
+    /// `COMPONENT:LEVEL,...` of the proxy.
+    pub component_log_level: String,
+    /// File for the proxy's log of endpoints that failed; empty is none.
+    pub outlier_log_path: String,
+    /// The containers are privileged.
+    pub privileged: bool,
+    /// The proxy may listen on ports below 1024.
+    pub cap_net_bind_service: bool,
+    /// seccomp profile of the injected containers.
+    pub seccomp_profile: Option<SeccompProfile>,
+    /// Resources of the injected containers.
+    pub resources: ResourceRequirements,
+    /// Hooks of the proxy's container in place of the usual ones.
+    pub lifecycle: Option<Lifecycle>,
+    /// Containers of the application start only when the proxy is ready.
+    pub hold_application_until_proxy_starts: bool,
+    /// Port of the agent's status page.
+    pub status_port: u16,
+    /// `initialDelaySeconds` of the proxy's readiness probe.
+    pub readiness_initial_delay_seconds: i32,
+    /// `periodSeconds` of the proxy's readiness probe.
+    pub readiness_period_seconds: i32,
+    /// `failureThreshold` of the proxy's readiness probe.
+    pub readiness_failure_threshold: i32,
+    /// The proxy's startup probe.
+    pub startup_probe: StartupProbe,
+    /// Outbound ranges to capture.
+    #[serde(rename = "includeIPRanges")]
+    pub include_ip_ranges: String,
+    /// Outbound ranges to leave alone.
+    #[serde(rename = "excludeIPRanges")]
+    pub exclude_ip_ranges: String,
+    /// Inbound ports to capture.
+    #[serde(deserialize_with = "text")]
+    pub include_inbound_ports: String,
+    /// Inbound ports to leave alone.
+    #[serde(deserialize_with = "text")]
+    pub exclude_inbound_ports: String,
+    /// Outbound ports to capture whatever the range.
+    #[serde(deserialize_with = "text")]
+    pub include_outbound_ports: String,
+    /// Outbound ports to leave alone.
+    #[serde(deserialize_with = "text")]
+    pub exclude_outbound_ports: String,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            image: "proxyv2".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            log_level: "warning".to_owned(),
+            component_log_level: "misc:error".to_owned(),
+            outlier_log_path: String::new(),
+            privileged: false,
+            cap_net_bind_service: false,
+            seccomp_profile: None,
+            resources: default_resources(),
+            lifecycle: None,
+            hold_application_until_proxy_starts: false,
+            status_port: ports::STATUS,
+            readiness_initial_delay_seconds: 0,
+            readiness_period_seconds: 15,
+            readiness_failure_threshold: 4,
+            startup_probe: StartupProbe::default(),
+            include_ip_ranges: "*".to_owned(),
+            exclude_ip_ranges: String::new(),
+            include_inbound_ports: "*".to_owned(),
+            exclude_inbound_ports: String::new(),
+            include_outbound_ports: String::new(),
+            exclude_outbound_ports: String::new(),
+        }
+    }
+}
+
+fn default_resources() -> ResourceRequirements {
+    let amounts = |cpu: &str, memory: &str| {
+        let amount = |(name, amount): (&str, &str)| (name.to_owned(), Quantity(amount.to_owned()));
+        Some([("cpu", cpu), ("memory", memory)].map(amount).into())
+    };
+    ResourceRequirements {
+        requests: amounts("100m", "128Mi"),
+        limits: amounts("2000m", "1024Mi"),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// Values under `global.proxy.startupProbe`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StartupProbe {
+    /// The proxy has a startup probe.
+    pub enabled: bool,
+    /// `failureThreshold` of the startup probe, which is tried once a second.
+    pub failure_threshold: i32,
+}
+
+impl Default for StartupProbe {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            failure_threshold: 600,
+        }
+    }
+}
+
+/// Values under `global.proxy_init`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProxyInit {
+    /// Image: a name below the hub, or a whole reference if it holds a `/`.
+    pub image: String,
+    /// Rules are written even when they seem to be there.
+    pub force_apply_iptables: bool,
+}
+
+impl Default for ProxyInit {
+    fn default() -> Self {
+        Self {
+            image: "proxyv2".to_owned(),
+            force_apply_iptables: false,
+        }
+    }
+}
+
+/// Values under `sidecarInjectorWebhook`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SidecarInjectorWebhook {
+    /// Probes of the application go through the agent.
+    #[serde(rename = "rewriteAppHTTPProbe")]
+    pub rewrite_app_http_probe: bool,
+}
+
+impl Default for SidecarInjectorWebhook {
+    fn default() -> Self {
+        Self {
+            rewrite_app_http_probe: true,
+        }
+    }
+}

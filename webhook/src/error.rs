@@ -1,0 +1,79 @@
+//! Why a pod cannot be injected, and why a configuration cannot be used.
+
+use std::fmt;
+
+/// One annotation or label with a value it cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The annotation's key.
+    pub key: String,
+    /// The value that the pod has.
+    pub value: String,
+    /// What is allowed, as the end of the sentence "allowed is ...".
+    pub allowed: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            value,
+            allowed,
+        } = self;
+        write!(
+            formatter,
+            "invalid value {value:?} for annotation {key:?}: allowed is {allowed}"
+        )
+    }
+}
+
+/// A pod that should be injected and cannot be. The message is what the user sees whose pod is
+/// refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InjectError {
+    /// Annotations have values they cannot have; all of them, not only the first.
+    #[error("cannot inject the sidecar: {}", join(.0))]
+    Annotations(Vec<Problem>),
+    /// A document of a file that should hold manifests cannot be read.
+    #[error("cannot read document {number}: {reason}")]
+    Document {
+        /// Which document of the file, from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(Problem::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// A configuration that cannot be used, with where and why. Nothing of it is used then.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The mesh configuration.
+    #[error(transparent)]
+    Mesh(#[from] lateen_api::Error),
+    /// A text is not YAML (or JSON) at all.
+    #[error("cannot read {source_name} as YAML: {reason}")]
+    Syntax {
+        /// Which text: `config` or `values`.
+        source_name: &'static str,
+        /// What the parser met, with line and column.
+        reason: String,
+    },
+    /// A field has a value it cannot have.
+    #[error("cannot use {source_name}: field {path}: {reason}")]
+    Field {
+        /// Which text: `config` or `values`.
+        source_name: &'static str,
+        /// The field, such as `global.proxy.statusPort`.
+        path: String,
+        /// What is wrong with the value and what is allowed.
+        reason: String,
+    },
+}

@@ -1,0 +1,158 @@
+//! Injection by hand: the pod templates of a text of manifests, whatever workload they are in.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Map, Value};
+
+use crate::error::InjectError;
+use crate::inject::{Injector, Outcome, Target};
+use crate::owner::Owner;
+
+/// Kinds with a pod template at `spec.template`.
+const TEMPLATED: [&str; 7] = [
+    "DaemonSet",
+    "Deployment",
+    "DeploymentConfig",
+    "Job",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+];
+
+/// Manifests after injection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifests {
+    /// The documents as YAML, each ended by `---`.
+    pub yaml: String,
+    /// A sentence for every workload that was left as it was, and why. Not for standard output.
+    pub notices: Vec<String>,
+}
+
+/// Injects every pod and every pod template of a text of manifests: YAML with any number of
+/// documents, or JSON. Lists are entered; kinds without pods pass through unchanged.
+///
+/// `target` says where pods are created whose manifest names no namespace; its owner is ignored.
+///
+/// # Errors
+/// When the text is not YAML, a document is no Kubernetes object, or a pod has annotations with
+/// values they cannot have. The error names the document by its number.
+pub fn kube_inject(
+    manifests: &str,
+    injector: &Injector,
+    target: &Target<'_>,
+) -> Result<Manifests, InjectError> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_str_multiple(manifests).map_err(|error| InjectError::Document {
+            number: 1,
+            reason: error.to_string(),
+        })?;
+    let mut result = Manifests::default();
+    for (index, mut document) in documents.into_iter().enumerate() {
+        if document.is_null() {
+            continue;
+        }
+        let injected = inject_object(&mut document, injector, target, &mut result.notices);
+        let written = injected
+            .and_then(|()| serde_saphyr::to_string(&document).map_err(|error| error.to_string()));
+        let yaml = written.map_err(|reason| InjectError::Document {
+            number: index + 1,
+            reason,
+        })?;
+        result.yaml.push_str(yaml.trim_end());
+        result.yaml.push_str("\n---\n");
+    }
+    Ok(result)
+}
+
+fn inject_object(
+    object: &mut Value,
+    injector: &Injector,
+    target: &Target<'_>,
+    notices: &mut Vec<String>,
+) -> Result<(), String> {
+    let text = |name: &str| {
+        object
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() || api_version.is_empty() {
+        return Err("it has no apiVersion and kind, so it is no Kubernetes object".to_owned());
+    }
+    if kind.ends_with("List") {
+        let items = object.get_mut("items").and_then(Value::as_array_mut);
+        let mut items = items.into_iter().flatten();
+        return items.try_for_each(|item| inject_object(item, injector, target, notices));
+    }
+    let metadata = |name: &str| {
+        let value = object.get("metadata")?.get(name)?.as_str()?;
+        Some(value.to_owned())
+    };
+    let name = metadata("name").unwrap_or_default();
+    let namespace = metadata("namespace");
+    let owner = Owner {
+        api_version,
+        kind: kind.clone(),
+        name: name.clone(),
+    };
+    let target = Target {
+        namespace: namespace.as_deref().unwrap_or(target.namespace),
+        owner: (kind != "Pod").then_some(&owner),
+        ..*target
+    };
+    let Some(template) = pod_template(object, &kind) else {
+        return Ok(());
+    };
+    let what = format!("{kind} {name:?}");
+    inject_template(template, injector, &target)
+        .map(|notice| notices.extend(notice.map(|notice| format!("{what}: {notice}"))))
+        .map_err(|reason| format!("{what}: {reason}"))
+}
+
+/// The object that holds a pod's `metadata` and `spec`.
+fn pod_template<'a>(object: &'a mut Value, kind: &str) -> Option<&'a mut Value> {
+    let path: &[&str] = match kind {
+        "Pod" => &[],
+        "CronJob" => &["spec", "jobTemplate", "spec", "template"],
+        _ if TEMPLATED.contains(&kind) => &["spec", "template"],
+        _ => return None,
+    };
+    path.iter()
+        .try_fold(object, |parent, name| parent.get_mut(name))
+}
+
+/// Injects one template; answers with why not, if it was left alone.
+fn inject_template(
+    template: &mut Value,
+    injector: &Injector,
+    target: &Target<'_>,
+) -> Result<Option<String>, String> {
+    let Some(fields) = template.as_object_mut() else {
+        return Err("its pod template is no object".to_owned());
+    };
+    let metadata = fields
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
+    let part = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let pod = Pod {
+        metadata: serde_json::from_value(part("metadata")).map_err(|error| error.to_string())?,
+        spec: serde_json::from_value(part("spec")).map_err(|error| error.to_string())?,
+        status: None,
+    };
+    let outcome = injector
+        .inject(&pod, target)
+        .map_err(|error| error.to_string())?;
+    let notice = match &outcome {
+        Outcome::AlreadyInjected => Some("left alone because it is injected already".to_owned()),
+        Outcome::Skipped(reason) => Some(format!("left alone because {reason}")),
+        Outcome::Injected(_) => None,
+    };
+    if let Some(patch) = outcome.patch(pod) {
+        json_patch::patch(template, &patch).map_err(|error| error.to_string())?;
+    }
+    Ok(notice)
+}

@@ -1,0 +1,42 @@
+//! The admission server: what reaches the injector over the network, and what comes back.
+//!
+//! [`listener`] accepts connections and ends them, [`tls`] says who we are, [`routes`] reads
+//! requests, [`review`] answers admission reviews, [`readiness`] and [`metrics`] tell others how we
+//! fare.
+
+pub mod body;
+pub mod listener;
+pub mod metrics;
+pub mod readiness;
+pub mod review;
+pub mod routes;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::inject::Injector;
+use crate::native::Kubelets;
+
+use self::body::BodyBudget;
+use self::metrics::Metrics;
+use self::readiness::Readiness;
+
+/// What the handlers of all requests share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The injector of the newest good configuration; `None` until there is one.
+    pub injector: watch::Receiver<Option<Arc<Injector>>>,
+    /// The cluster's kubelets.
+    pub kubelets: watch::Receiver<Arc<Kubelets>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests should come here.
+    pub readiness: Arc<Readiness>,
+    /// Memory that request bodies may take.
+    pub bodies: Arc<BodyBudget>,
+}
