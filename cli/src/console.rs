@@ -43,7 +43,7 @@ impl Console {
     /// A step is not done yet, and why.
     pub fn waiting(&self, why: &str) {
         let mark = self.paint(Colour::Yellow, "…");
-        say(format_args!("{mark} {}", why.replace('\n', "\n    ")));
+        say(format_args!("{mark} {}", indented(why)));
     }
 
     /// Something is told in passing.
@@ -60,7 +60,7 @@ impl Console {
     /// The command failed.
     pub fn error(&self, error: &anyhow::Error) {
         let mark = self.paint(Colour::Red, "✘");
-        say(format_args!("{mark} {}", chain(error)));
+        say(format_args!("{mark} {}", indented(&chain(error))));
     }
 
     /// The result of a command.
@@ -111,6 +111,11 @@ fn chain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Text whose further lines stand below the first.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
 }
 
 /// Writes a line to standard error. Nobody is left to tell if that fails.

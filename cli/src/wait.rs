@@ -11,6 +11,8 @@ use crate::console::Console;
 const INTERVAL: Duration = Duration::from_millis(300);
 /// So long a reason is ordinary start-up and not worth a line.
 const ORDINARY: Duration = Duration::from_secs(5);
+/// Reasons change often in their details; between two lines at least this passes.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// How far something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,7 @@ impl Patience {
     {
         let started = Instant::now();
         let mut told = String::new();
+        let mut next_line = started + ORDINARY;
         loop {
             let reason = match check().await {
                 Ok(State::Ready) => return Ok(started.elapsed()),
@@ -54,9 +57,10 @@ impl Patience {
             if started.elapsed() >= self.limit {
                 bail!("gave up after {:?} on \"{what}\": {reason}", self.limit);
             }
-            if started.elapsed() >= ORDINARY && reason != told {
+            if Instant::now() >= next_line && reason != told {
                 console.waiting(&reason);
                 told = reason;
+                next_line = Instant::now() + BETWEEN_LINES;
             }
             sleep(INTERVAL).await;
         }

@@ -29,12 +29,16 @@ pub(super) async fn check(client: &Client, namespace: &str, component: Component
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    for pod in pods
+    let pods = pods
         .list(&ListParams::default().labels(&labels.join(",")))
-        .await?
-    {
-        if let Some(trouble) = trouble(&pod) {
-            lines.push(describe(client, namespace, &pod, &trouble, component).await);
+        .await?;
+    let mut told = Vec::new();
+    for (pod, trouble) in pods.iter().filter_map(|pod| Some((pod, trouble(pod)?))) {
+        // Replicas share their troubles: one of each kind is enough.
+        let kind = std::mem::discriminant(&trouble);
+        if !told.contains(&kind) {
+            told.push(kind);
+            lines.push(describe(client, namespace, pod, &trouble, component).await);
         }
     }
     Ok(State::Waiting(lines.join("\n")))

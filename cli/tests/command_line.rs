@@ -1,0 +1,172 @@
+//! The program as people call it: exit codes, what goes where, and its two names.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host}
+spec: {hostNetwork: true, containers: [{name: host, image: host}]}
+";
+
+fn lateenctl(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lateenctl"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env("KUBECONFIG", folder.join("none"))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with the configuration that an installation would have, in files.
+fn offline(assignment: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let rendered = lateenctl(
+        &["manifest", "generate", "--set", assignment],
+        folder.path(),
+    );
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text(&rendered.stdout)).unwrap();
+    for document in documents
+        .iter()
+        .filter(|document| document["kind"] == "ConfigMap")
+    {
+        for (key, content) in document["data"].as_object().unwrap() {
+            std::fs::write(folder.path().join(key), content.as_str().unwrap()).unwrap();
+        }
+    }
+    std::fs::write(folder.path().join("web.yaml"), DEPLOYMENT).unwrap();
+    folder
+}
+
+const INJECT: [&str; 9] = [
+    "kube-inject",
+    "-f",
+    "web.yaml",
+    "--meshConfigFile",
+    "mesh",
+    "--injectConfigFile",
+    "config",
+    "--valuesFile",
+    "values",
+];
+
+#[test]
+fn injection_by_hand_writes_yaml_alone() {
+    // By hand, also where the installation injects only pods that ask for it.
+    let folder = offline("global.proxy.autoInject=disabled");
+    let output = lateenctl(&INJECT, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
+    let documents: Vec<&Value> = documents
+        .iter()
+        .filter(|document| !document.is_null())
+        .collect();
+    assert_eq!(documents.len(), 3);
+    let names: Vec<_> = documents[0]["spec"]["template"]["spec"]["initContainers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|container| container["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["istio-init", "istio-proxy"]);
+    assert_eq!(
+        *documents[1],
+        serde_saphyr::from_str::<Value>(DEPLOYMENT.split("---").nth(1).unwrap()).unwrap()
+    );
+    assert!(
+        text(&output.stderr).contains("host"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn injection_by_hand_writes_to_a_file() {
+    let folder = offline("global.hub=other");
+    let output = lateenctl(
+        &[&INJECT[..], &["-o", "injected.yaml"]].concat(),
+        folder.path(),
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+    let injected = std::fs::read_to_string(folder.path().join("injected.yaml")).unwrap();
+    assert!(injected.contains("other/proxyv2:"), "{injected}");
+}
+
+#[test]
+fn failures_and_wrong_usage_have_different_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, code, message) in [
+        (&["install", "-y"][..], 1, "KUBECONFIG"),
+        (&["install", "--set", "profile=ambient"], 1, "ambient"),
+        (&["kube-inject", "-f", "missing.yaml"], 1, "missing.yaml"),
+        (&["kube-inject"], 2, "--filename"),
+        (&["instal"], 2, "install"),
+        (&["version", "--remote=false"], 0, ""),
+    ] {
+        let output = lateenctl(arguments, folder.path());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(
+            text(&output.stderr).contains(message),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_version_is_known_without_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = lateenctl(&["version", "-o", "json"], folder.path());
+    assert!(output.status.success());
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        answer["clientVersion"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(text(&output.stderr).contains("unknown"));
+}
+
+#[test]
+fn it_answers_as_istioctl() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("istioctl");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lateenctl"), &link).unwrap();
+    let output = Command::new(link)
+        .args(["install", "--help"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(
+        text(&output.stdout).contains("Usage: istioctl install"),
+        "{}",
+        text(&output.stdout)
+    );
+}
