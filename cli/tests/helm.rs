@@ -1,6 +1,12 @@
 //! The Helm charts and the command line make the same objects, for every file of values in
 //! `tests/values`. Needs `helm`: from the cache of the local cluster, or from `PATH`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
