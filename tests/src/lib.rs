@@ -1,3 +1,4 @@
 //! What needs more than one crate: the local cluster, and the tests and benches that run on it.
 
+pub mod bed;
 pub mod cluster;

@@ -40,7 +40,9 @@ impl Identity {
                 service_account: service_account.to_owned(),
             })
         } else {
-            Err(InvalidIdentity { text: uri(trust_domain, namespace, service_account) })
+            Err(InvalidIdentity {
+                text: uri(trust_domain, namespace, service_account),
+            })
         }
     }
 
@@ -65,7 +67,11 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&uri(&self.trust_domain, &self.namespace, &self.service_account))
+        formatter.write_str(&uri(
+            &self.trust_domain,
+            &self.namespace,
+            &self.service_account,
+        ))
     }
 }
 
@@ -73,7 +79,9 @@ impl FromStr for Identity {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidIdentity { text: text.to_owned() };
+        let invalid = || InvalidIdentity {
+            text: text.to_owned(),
+        };
         let path = text.strip_prefix("spiffe://").ok_or_else(invalid)?;
         let mut segments = path.split('/');
         let mut next = || segments.next().ok_or_else(invalid);
@@ -92,7 +100,9 @@ fn uri(trust_domain: &str, namespace: &str, service_account: &str) -> String {
 
 fn is_segment(part: &str) -> bool {
     !part.is_empty()
-        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && part
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -102,8 +112,9 @@ mod tests {
 
     #[test]
     fn reads_what_istio_writes() {
-        let identity: Identity =
-            "spiffe://cluster.local/ns/default/sa/bookinfo-reviews".parse().unwrap();
+        let identity: Identity = "spiffe://cluster.local/ns/default/sa/bookinfo-reviews"
+            .parse()
+            .unwrap();
         assert_eq!(identity.trust_domain(), "cluster.local");
         assert_eq!(identity.namespace(), "default");
         assert_eq!(identity.service_account(), "bookinfo-reviews");

@@ -47,14 +47,19 @@ impl Host {
     /// count, and brackets round IPv6 are taken off.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let valid = !name.is_empty()
             && name.len() <= MAX_HOST
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
         valid.then(|| Self::Name(name.to_ascii_lowercase()))
     }
 }
@@ -63,7 +68,10 @@ impl DestinationName {
     /// The name of an address and port.
     #[must_use]
     pub fn of_address(address: IpAddr, port: u16) -> Self {
-        Self { host: Host::Address(address.to_canonical()), port }
+        Self {
+            host: Host::Address(address.to_canonical()),
+            port,
+        }
     }
 }
 
@@ -84,7 +92,10 @@ impl FromStr for DestinationName {
         let invalid = || InvalidName(text.chars().take(MAX_HOST).collect());
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
         let port = port.parse().map_err(|_| invalid())?;
-        Ok(Self { host: Host::parse(host).ok_or_else(invalid)?, port })
+        Ok(Self {
+            host: Host::parse(host).ok_or_else(invalid)?,
+            port,
+        })
     }
 }
 
@@ -97,17 +108,31 @@ mod tests {
     fn case_dot_brackets_and_mapped_addresses_do_not_count() {
         for (text, printed) in [
             ("Reviews:9080", "reviews:9080"),
-            ("reviews.default.svc.cluster.local.:80", "reviews.default.svc.cluster.local:80"),
+            (
+                "reviews.default.svc.cluster.local.:80",
+                "reviews.default.svc.cluster.local:80",
+            ),
             ("[FD00::1]:80", "[fd00::1]:80"),
             ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
         ] {
-            assert_eq!(text.parse::<DestinationName>().unwrap().to_string(), printed);
+            assert_eq!(
+                text.parse::<DestinationName>().unwrap().to_string(),
+                printed
+            );
         }
     }
 
     #[test]
     fn refuses_what_no_host_can_be() {
-        for text in ["", ":80", "a b:80", "reviews", "reviews:99999", "a/b:1", "[fd00::1:80"] {
+        for text in [
+            "",
+            ":80",
+            "a b:80",
+            "reviews",
+            "reviews:99999",
+            "a/b:1",
+            "[fd00::1:80",
+        ] {
             assert!(text.parse::<DestinationName>().is_err(), "{text}");
         }
     }

@@ -30,7 +30,11 @@ impl Output {
         if self.success {
             Ok(self.stdout)
         } else {
-            bail!("the command failed: {} {}", self.stdout.trim(), self.stderr.trim())
+            bail!(
+                "the command failed: {} {}",
+                self.stdout.trim(),
+                self.stderr.trim()
+            )
         }
     }
 }
@@ -41,9 +45,17 @@ impl Bed {
     /// # Errors
     /// When it could not be started or its streams broke; a failing command is no error.
     pub async fn run(&self, pod: &str, container: &str, command: &[&str]) -> Result<Output> {
-        let parameters =
-            AttachParams::default().container(container).stdout(true).stderr(true).max_stdout_buf_size(1 << 20);
-        let context = || format!("Running {command:?} in {pod}/{container} of {}", self.namespace);
+        let parameters = AttachParams::default()
+            .container(container)
+            .stdout(true)
+            .stderr(true)
+            .max_stdout_buf_size(1 << 20);
+        let context = || {
+            format!(
+                "Running {command:?} in {pod}/{container} of {}",
+                self.namespace
+            )
+        };
         let mut process = self
             .api::<Pod>()
             .exec(pod, command.iter().copied(), &parameters)
@@ -53,11 +65,18 @@ impl Bed {
         let mut out = process.stdout().context("no standard output")?;
         let mut err = process.stderr().context("no standard error")?;
         let status = process.take_status().context("no status")?;
-        let (read_out, read_err, status) =
-            tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr), status);
+        let (read_out, read_err, status) = tokio::join!(
+            out.read_to_string(&mut stdout),
+            err.read_to_string(&mut stderr),
+            status
+        );
         read_out.and(read_err).with_context(context)?;
         let success = status.is_some_and(|status| status.status.as_deref() == Some("Success"));
-        Ok(Output { stdout, stderr, success })
+        Ok(Output {
+            stdout,
+            stderr,
+            success,
+        })
     }
 
     /// Runs the sample client in a pod whose container `app` has it, and reads its report. Failed
@@ -69,8 +88,12 @@ impl Bed {
         let mut command = vec!["/usr/local/bin/lateen-samples", "client"];
         command.extend_from_slice(arguments);
         let output = self.run(pod, "app", &command).await?;
-        Report::parse(&output.stdout)
-            .with_context(|| format!("{arguments:?} in {pod} printed: {} {}", output.stdout, output.stderr))
+        Report::parse(&output.stdout).with_context(|| {
+            format!(
+                "{arguments:?} in {pod} printed: {} {}",
+                output.stdout, output.stderr
+            )
+        })
     }
 
     /// Runs `kubectl` in the bed's namespace, as a user would.
@@ -91,6 +114,8 @@ impl Bed {
             stderr: text(output.stderr),
             success: output.status.success(),
         };
-        output.stdout().with_context(|| format!("kubectl {}", arguments.join(" ")))
+        output
+            .stdout()
+            .with_context(|| format!("kubectl {}", arguments.join(" ")))
     }
 }

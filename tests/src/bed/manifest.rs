@@ -42,13 +42,18 @@ pub fn service_account(name: &str) -> Value {
 /// A Deployment of `template`, with the ServiceAccount it runs as.
 #[must_use]
 pub fn deployment(app: &str, replicas: usize, template: &Value) -> Vec<Value> {
-    workload("Deployment", app, json!({ "replicas": replicas }), template)
+    workload(
+        "Deployment",
+        app,
+        &json!({ "replicas": replicas }),
+        template,
+    )
 }
 
 /// A workload of group `apps` with the ServiceAccount it runs as; `spec` holds what the kind needs
 /// beside selector and template.
 #[must_use]
-pub fn workload(kind: &str, app: &str, spec: Value, template: &Value) -> Vec<Value> {
+pub fn workload(kind: &str, app: &str, spec: &Value, template: &Value) -> Vec<Value> {
     let mut object = json!({
         "apiVersion": "apps/v1",
         "kind": kind,

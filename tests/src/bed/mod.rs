@@ -6,7 +6,10 @@
 
 mod command;
 pub mod manifest;
+mod metrics;
 mod report;
+pub mod scene;
+mod secure;
 mod wait;
 
 use std::env;
@@ -21,7 +24,9 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 pub use self::command::Output;
+pub use self::metrics::Metrics;
 pub use self::report::Report;
+pub use self::secure::{ClientCertificate, Stream};
 pub use self::wait::{eventually, within};
 
 /// How long a pod may take to be ready on a busy machine.
@@ -71,7 +76,10 @@ impl Bed {
     /// # Errors
     /// When there is no cluster.
     pub async fn existing(namespace: &str) -> Result<Self> {
-        Ok(Self { client: client().await?, namespace: namespace.to_owned() })
+        Ok(Self {
+            client: client().await?,
+            namespace: namespace.to_owned(),
+        })
     }
 
     /// A typed view of the namespace.
@@ -93,10 +101,15 @@ impl Bed {
             let api = self.dynamic(object.types.as_ref()).await?;
             let parameters = PatchParams::apply(MANAGER).force();
             let name = object.name_any();
-            api.patch(&name, &parameters, &Patch::Apply(&object)).await.with_context(|| {
-                let kind = object.types.as_ref().map_or("object", |types| types.kind.as_str());
-                format!("Applying {kind} {name} in {}", self.namespace)
-            })?;
+            api.patch(&name, &parameters, &Patch::Apply(&object))
+                .await
+                .with_context(|| {
+                    let kind = object
+                        .types
+                        .as_ref()
+                        .map_or("object", |types| types.kind.as_str());
+                    format!("Applying {kind} {name} in {}", self.namespace)
+                })?;
         }
         Ok(())
     }
@@ -118,8 +131,15 @@ impl Bed {
     /// # Errors
     /// When the API server does not answer.
     pub async fn pods(&self, selector: &str) -> Result<Vec<Pod>> {
-        let pods = self.api::<Pod>().list(&ListParams::default().labels(selector)).await?;
-        Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+        let pods = self
+            .api::<Pod>()
+            .list(&ListParams::default().labels(selector))
+            .await?;
+        Ok(pods
+            .items
+            .into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .collect())
     }
 
     /// The one pod that a label selector finds.
@@ -140,7 +160,8 @@ impl Bed {
     /// When the API server does not answer.
     pub async fn end(self) -> Result<()> {
         let api: Api<Namespace> = Api::all(self.client);
-        api.delete(&self.namespace, &DeleteParams::background()).await?;
+        api.delete(&self.namespace, &DeleteParams::background())
+            .await?;
         Ok(())
     }
 }

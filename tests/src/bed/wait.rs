@@ -51,16 +51,19 @@ impl Bed {
     /// # Errors
     /// What is missing, after [`PATIENCE`].
     pub async fn ready(&self, selector: &str, count: usize) -> Result<Vec<Pod>> {
-        eventually(&format!("{count} ready pods {selector} in {}", self.namespace), async || {
-            let pods = self.pods(selector).await?;
-            if pods.len() != count {
-                bail!("there are {}", pods.len());
-            }
-            match pods.iter().find(|pod| !is_ready(pod)) {
-                Some(pod) => bail!("{} is {}", pod.name_any(), state(pod)),
-                None => Ok(pods),
-            }
-        })
+        eventually(
+            &format!("{count} ready pods {selector} in {}", self.namespace),
+            async || {
+                let pods = self.pods(selector).await?;
+                if pods.len() != count {
+                    bail!("there are {}", pods.len());
+                }
+                match pods.iter().find(|pod| !is_ready(pod)) {
+                    Some(pod) => bail!("{} is {}", pod.name_any(), state(pod)),
+                    None => Ok(pods),
+                }
+            },
+        )
         .await
     }
 
@@ -70,7 +73,12 @@ impl Bed {
     /// When it failed, or took longer than [`PATIENCE`].
     pub async fn completed(&self, job: &str) -> Result<()> {
         eventually(&format!("completion of the Job {job}"), async || {
-            let status = self.api::<Job>().get_status(job).await?.status.unwrap_or_default();
+            let status = self
+                .api::<Job>()
+                .get_status(job)
+                .await?
+                .status
+                .unwrap_or_default();
             match status.succeeded {
                 Some(count) if count > 0 => Ok(()),
                 _ => Err(anyhow!("it has {status:?}")),
@@ -81,8 +89,7 @@ impl Bed {
 }
 
 /// Whether the pod's own condition says that it is ready.
-#[must_use]
-pub fn is_ready(pod: &Pod) -> bool {
+fn is_ready(pod: &Pod) -> bool {
     pod.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
@@ -100,5 +107,9 @@ fn state(pod: &Pod) -> String {
         .filter(|container| !container.ready)
         .map(|container| format!("{}: {:?}", container.name, container.state))
         .collect();
-    format!("{}; {}", status.phase.unwrap_or_default(), waiting.join("; "))
+    format!(
+        "{}; {}",
+        status.phase.unwrap_or_default(),
+        waiting.join("; ")
+    )
 }

@@ -1,0 +1,82 @@
+//! Metrics of a pod, as Prometheus would see them.
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::Bed;
+
+/// A scrape in text format.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// The sum of every series of `name` whose labels hold all of `labels`.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.series(name, labels)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// The series of `name` whose labels hold all of `labels`, as lines.
+    pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &str> {
+        let wanted: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{value}\""))
+            .collect();
+        let name = name.to_owned();
+        self.0.lines().filter(move |line| {
+            let rest = line.strip_prefix(&name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && wanted.iter().all(|label| line.contains(label.as_str()))
+        })
+    }
+
+    /// The whole scrape.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Bed {
+    /// The merged metrics of a pod with a sidecar.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn metrics(&self, pod: &str) -> Result<Metrics> {
+        self.get(pod, 15020, "/stats/prometheus").await.map(Metrics)
+    }
+
+    /// The body of `GET path` on a port of a pod, through the API server.
+    ///
+    /// # Errors
+    /// When there is no answer of status 200.
+    pub async fn get(&self, pod: &str, port: u16, path: &str) -> Result<String> {
+        let mut forward = self
+            .api::<Pod>()
+            .portforward(pod, &[port])
+            .await
+            .with_context(|| format!("Forwarding port {port} of {pod}"))?;
+        let stream = forward.take_stream(port).context("no stream")?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let request = Request::get(path)
+            .header("host", pod)
+            .header("connection", "close")
+            .body(Empty::<Bytes>::new())?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if status != 200 {
+            bail!("GET :{port}{path} of {pod} was answered {status}: {text}");
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,137 @@
+//! The samples run as they are, and their services talk over mutual TLS.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use kube::ResourceExt as _;
+use lateen_tests::bed::manifest::client;
+use lateen_tests::bed::{Bed, eventually};
+
+fn sample(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("samples").join(path).display().to_string()
+}
+
+#[tokio::test]
+async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
+    let bed = Bed::injected("bookinfo").await?;
+    bed.kubectl(&[
+        "apply",
+        "-f",
+        &sample("bookinfo/platform/kube/bookinfo.yaml"),
+    ])
+    .await?;
+    bed.apply(client("client")).await?;
+    for (app, count) in [
+        ("productpage", 1),
+        ("details", 1),
+        ("reviews", 3),
+        ("ratings", 1),
+    ] {
+        bed.ready(&format!("app={app}"), count).await?;
+    }
+    let client = bed.ready("app=client", 1).await?[0].name_any();
+    let url = "http://productpage:9080/productpage";
+    bed.send(
+        &client,
+        &["http", "--output", "json", "--requests", "30", "--url", url],
+    )
+    .await?
+    .all_succeeded()?;
+
+    let page = bed.pod("app=productpage").await?.name_any();
+    for (destination, least) in [
+        ("details-v1", 30.0),
+        ("reviews-v1", 1.0),
+        ("reviews-v3", 1.0),
+    ] {
+        let labels = [
+            ("reporter", "source"),
+            ("destination_workload", destination),
+        ];
+        eventually(destination, async || {
+            let sum = bed
+                .metrics(&page)
+                .await?
+                .sum("istio_requests_total", &labels);
+            ensure!(sum >= least, "{sum} requests of {least}");
+            Ok(())
+        })
+        .await?;
+    }
+    let ratings = bed.pod("app=ratings").await?.name_any();
+    let principal = format!(
+        "spiffe://cluster.local/ns/{}/sa/bookinfo-reviews",
+        bed.namespace
+    );
+    let labels = [
+        ("reporter", "destination"),
+        ("source_principal", principal.as_str()),
+        ("connection_security_policy", "mutual_tls"),
+    ];
+    eventually("calls of reviews at ratings", async || {
+        let sum = bed
+            .metrics(&ratings)
+            .await?
+            .sum("istio_requests_total", &labels);
+        ensure!(sum >= 1.0, "none");
+        Ok(())
+    })
+    .await?;
+    bed.end().await
+}
+
+#[tokio::test]
+async fn httpbin_answers_as_courses_expect() -> Result<()> {
+    let bed = Bed::injected("httpbin").await?;
+    bed.kubectl(&["apply", "-f", &sample("httpbin/httpbin.yaml")])
+        .await?;
+    bed.apply(client("client")).await?;
+    bed.ready("app=httpbin", 1).await?;
+    let client = bed.ready("app=client", 1).await?[0].name_any();
+    for (path, method, status) in [
+        ("headers", "GET", "200"),
+        ("get", "HEAD", "200"),
+        ("status/418", "GET", "418"),
+        ("delay/1", "GET", "200"),
+    ] {
+        let url = format!("http://httpbin:8000/{path}");
+        let arguments = [
+            "http", "--output", "json", "--method", method, "--expect", status, "--url", &url,
+        ];
+        bed.send(&client, &arguments).await?.all_succeeded()?;
+    }
+    bed.end().await
+}
+
+#[tokio::test]
+async fn fortio_sends_load_through_its_sidecar() -> Result<()> {
+    let bed = Bed::injected("fortio").await?;
+    bed.kubectl(&["apply", "-f", &sample("httpbin/httpbin.yaml")])
+        .await?;
+    bed.kubectl(&[
+        "apply",
+        "-f",
+        &sample("httpbin/sample-client/fortio-deploy.yaml"),
+    ])
+    .await?;
+    bed.ready("app=httpbin", 1).await?;
+    let fortio = bed.ready("app=fortio", 1).await?[0].name_any();
+    let load = [
+        "/usr/bin/fortio",
+        "load",
+        "-c",
+        "2",
+        "-qps",
+        "0",
+        "-n",
+        "100",
+        "-loglevel",
+        "Warning",
+        "http://httpbin:8000/get",
+    ];
+    let output = bed.run(&fortio, "fortio", &load).await?;
+    let printed = format!("{}{}", output.stdout, output.stderr);
+    ensure!(printed.contains("Code 200 : 100 (100.0 %)"), "{printed}");
+    bed.end().await
+}

@@ -1,0 +1,424 @@
+//! Who reaches whom, and how: every way applications talk in a cluster.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use lateen_tests::bed::manifest::{client, deployment, merge, service, template, workload};
+use lateen_tests::bed::scene::{ECHO, Scene};
+use lateen_tests::bed::{Bed, eventually};
+use serde_json::json;
+
+const ENCRYPTED: (&str, &str) = ("connection_security_policy", "mutual_tls");
+const PLAIN: (&str, &str) = ("connection_security_policy", "none");
+
+fn addresses(pod: &Pod) -> Vec<String> {
+    let ips = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.pod_ips.clone());
+    ips.unwrap_or_default()
+        .into_iter()
+        .map(|ip| ip.ip)
+        .collect()
+}
+
+fn authority(address: &str, port: u16) -> String {
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// `count` more requests are served with these labels once the series are up to date.
+async fn served(scene: &Scene, labels: &[(&str, &str)], count: f64) -> Result<()> {
+    eventually(&format!("{count} requests {labels:?}"), async || {
+        let seen = scene.served(labels).await?;
+        ensure!(seen >= count, "{seen} were seen");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn http_on_declared_and_undeclared_ports_is_encrypted() -> Result<()> {
+    let scene = Scene::injected("http", 1).await?;
+    for port in [8080, 8081] {
+        let url = format!("http://web:{port}/");
+        scene
+            .http(&url, &["--requests", "10"])
+            .await?
+            .all_succeeded()?;
+    }
+    scene
+        .http("http://web:8082/", &["--protocol", "grpc"])
+        .await?
+        .all_succeeded()?;
+    scene
+        .http("http://web:8081/", &["--protocol", "http2"])
+        .await?
+        .all_succeeded()?;
+    served(&scene, &[ENCRYPTED, ("response_code", "200")], 22.0).await?;
+    ensure!(
+        scene.served(&[PLAIN]).await? == 0.0,
+        "requests came in plain text"
+    );
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_service_name_works() -> Result<()> {
+    let scene = Scene::injected("names", 1).await?;
+    let namespace = &scene.bed.namespace;
+    for host in [
+        format!("web.{namespace}"),
+        format!("web.{namespace}.svc"),
+        format!("web.{namespace}.svc.cluster.local"),
+    ] {
+        scene
+            .http(&format!("http://{host}:8080/"), &[])
+            .await?
+            .all_succeeded()?;
+    }
+    served(&scene, &[ENCRYPTED], 3.0).await?;
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn both_address_families_of_a_service_work() -> Result<()> {
+    let scene = Scene::injected("families", 1).await?;
+    let web = scene.bed.api::<Service>().get("web").await?;
+    let addresses = web
+        .spec
+        .and_then(|spec| spec.cluster_ips)
+        .context("no addresses")?;
+    ensure!(
+        addresses.len() == 2,
+        "the cluster is not dual stack: {addresses:?}"
+    );
+    for address in &addresses {
+        let url = format!("http://{}/", authority(address, 8080));
+        scene
+            .http(&url, &["--requests", "5"])
+            .await?
+            .all_succeeded()?;
+        scene.client(&["tcp", &authority(address, 9000)]).await?;
+    }
+    served(&scene, &[ENCRYPTED], 10.0).await?;
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn tcp_websocket_and_server_first_protocols_work() -> Result<()> {
+    let scene = Scene::injected("streams", 1).await?;
+    scene.client(&["tcp", "web:9000"]).await?;
+    let printed = scene.client(&["tcp", "web:3306", "--banner"]).await?;
+    ensure!(
+        printed.contains(&scene.web[0]),
+        "the banner does not name the pod: {printed}"
+    );
+    scene
+        .client(&["websocket", "ws://web:8080/websocket"])
+        .await?;
+    let metrics = scene.bed.metrics(&scene.web[0]).await?;
+    let opened = metrics.sum("istio_tcp_connections_opened_total", &[ENCRYPTED]);
+    ensure!(
+        opened >= 2.0,
+        "{opened} encrypted TCP connections in {}",
+        metrics.text()
+    );
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn udp_and_dns_are_left_alone() -> Result<()> {
+    let scene = Scene::injected("udp", 1).await?;
+    let pod = scene.bed.pod("app=web").await?;
+    scene
+        .client(&["udp", &authority(&addresses(&pod)[0], 9002)])
+        .await?;
+    let name = format!("web.{}.svc.cluster.local", scene.bed.namespace);
+    let udp = scene.client(&["dns", &name]).await?;
+    let tcp = scene.client(&["dns", &name, "--tcp"]).await?;
+    ensure!(udp == tcp, "over UDP {udp}, over TCP {tcp}");
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn a_pod_reaches_itself_by_its_service() -> Result<()> {
+    let scene = Scene::injected("itself", 1).await?;
+    let arguments = [
+        "http",
+        "--output",
+        "json",
+        "--requests",
+        "10",
+        "--url",
+        "http://web:8080/",
+    ];
+    scene
+        .bed
+        .send(&scene.web[0], &arguments)
+        .await?
+        .all_succeeded()?;
+    let tcp = ["/usr/local/bin/lateen-samples", "client", "tcp", "web:9000"];
+    scene.bed.run(&scene.web[0], "app", &tcp).await?.stdout()?;
+    served(&scene, &[("source_workload", "web")], 10.0).await?;
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn an_application_on_localhost_only_talks_to_itself_and_out() -> Result<()> {
+    let mut echo = ECHO.to_vec();
+    echo.extend(["--bind", "127.0.0.1"]);
+    let change =
+        json!({ "spec": { "containers": [lateen_tests::bed::manifest::container(&echo)] } });
+    let scene = Scene::changed("localhost", 1, &change).await?;
+    let local = [
+        "http",
+        "--output",
+        "json",
+        "--url",
+        "http://127.0.0.1:8080/",
+    ];
+    scene
+        .bed
+        .send(&scene.web[0], &local)
+        .await?
+        .all_succeeded()?;
+    // As without a mesh: what listens on localhost only is not served to others.
+    let report = scene.http("http://web:8080/", &[]).await?;
+    ensure!(report.statuses.get("503") == Some(&1), "{report:?}");
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn pod_addresses_and_headless_names_are_encrypted() -> Result<()> {
+    let bed = Bed::injected("headless").await?;
+    let spec = json!({ "replicas": 2, "serviceName": "web" });
+    bed.apply(workload(
+        "StatefulSet",
+        "web",
+        &spec,
+        &template("web", &ECHO),
+    ))
+    .await?;
+    let mut headless = service("web", &[("http", 8080, 8080), ("tcp", 9000, 9000)]);
+    merge(&mut headless, json!({ "spec": { "clusterIP": "None" } }));
+    bed.apply([headless]).await?;
+    bed.apply(client("client")).await?;
+    let pods = bed.ready("app=web", 2).await?;
+    let client = bed.ready("app=client", 1).await?[0].name_any();
+    let web: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
+    let scene = Scene { bed, client, web };
+    for pod in &pods {
+        let name = pod.name_any();
+        for host in [
+            authority(&addresses(pod)[0], 8080),
+            format!("{name}.web:8080"),
+        ] {
+            let report = scene
+                .http(&format!("http://{host}/"), &[])
+                .await?
+                .all_succeeded()?;
+            ensure!(
+                report.pods.contains_key(&name),
+                "{host} was answered by {:?}",
+                report.pods
+            );
+        }
+        scene.client(&["tcp", &format!("{name}.web:9000")]).await?;
+    }
+    scene.http("http://web:8080/", &[]).await?.all_succeeded()?;
+    served(&scene, &[ENCRYPTED], 5.0).await?;
+    ensure!(
+        scene.served(&[PLAIN]).await? == 0.0,
+        "requests came in plain text"
+    );
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn clients_and_servers_without_a_sidecar_are_reached() -> Result<()> {
+    let scene = Scene::injected("mixed", 1).await?;
+    let namespace = scene.bed.namespace.clone();
+    let plain = Bed::plain("mixed-plain").await?;
+    plain.apply(client("client")).await?;
+    plain
+        .apply(deployment("web", 1, &template("web", &ECHO)))
+        .await?;
+    plain
+        .apply([service("web", &[("http", 8080, 8080)])])
+        .await?;
+    let outsider = plain.ready("app=client", 1).await?[0].name_any();
+    plain.ready("app=web", 1).await?;
+
+    let url = format!("http://web.{namespace}:8080/");
+    let arguments = ["http", "--output", "json", "--url", &url];
+    plain.send(&outsider, &arguments).await?.all_succeeded()?;
+    served(&scene, &[PLAIN], 1.0).await?;
+
+    let url = format!("http://web.{}:8080/", plain.namespace);
+    scene.http(&url, &[]).await?.all_succeeded()?;
+    plain.end().await?;
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn host_network_clients_and_servers_are_reached() -> Result<()> {
+    let scene = Scene::injected("hostnet", 1).await?;
+    let port = (20000 + fastrand::u16(..10000)).to_string();
+    let mut host = template("host", &["echo", "--http", &port]);
+    let change = json!({ "spec": { "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet" } });
+    merge(&mut host, change);
+    scene.bed.apply(deployment("host", 1, &host)).await?;
+    let number = port.parse()?;
+    scene
+        .bed
+        .apply([service("host", &[("http", 8080, number)])])
+        .await?;
+    let host = scene.bed.ready("app=host", 1).await?[0].name_any();
+
+    scene
+        .http("http://host:8080/", &[])
+        .await?
+        .all_succeeded()?;
+    let url = format!("http://web.{}:8080/", scene.bed.namespace);
+    let arguments = ["http", "--output", "json", "--url", &url];
+    scene.bed.send(&host, &arguments).await?.all_succeeded()?;
+    served(&scene, &[PLAIN], 1.0).await?;
+    scene.bed.end().await
+}
+
+async fn node_addresses(bed: &Bed) -> Result<Vec<String>> {
+    let nodes = Api::<Node>::all(bed.client.clone())
+        .list(&ListParams::default())
+        .await?;
+    let addresses = nodes.into_iter().filter_map(|node| {
+        let addresses = node.status?.addresses?;
+        Some(
+            addresses
+                .into_iter()
+                .find(|address| address.type_ == "InternalIP")?
+                .address,
+        )
+    });
+    Ok(addresses.collect())
+}
+
+/// Whether `GET /` from outside the cluster is answered with 200.
+async fn answers(address: &str) -> Result<()> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get("/")
+        .header("host", address)
+        .body(http_body_util::Empty::<bytes::Bytes>::new())?;
+    let status = sender.send_request(request).await?.status();
+    connection.abort();
+    ensure!(status == 200, "{address} answered {status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn node_ports_are_reached_from_outside() -> Result<()> {
+    let scene = Scene::injected("nodeport", 1).await?;
+    let serving = scene
+        .bed
+        .pod("app=web")
+        .await?
+        .status
+        .and_then(|status| status.host_ip);
+    for policy in ["Cluster", "Local"] {
+        let mut exposed = service("web", &[("http", 8080, 8080)]);
+        let name = format!("web-{}", policy.to_lowercase());
+        let spec = json!({ "type": "NodePort", "externalTrafficPolicy": policy });
+        merge(
+            &mut exposed,
+            json!({ "metadata": { "name": name }, "spec": spec }),
+        );
+        scene.bed.apply([exposed]).await?;
+        let spec = scene
+            .bed
+            .api::<Service>()
+            .get(&name)
+            .await?
+            .spec
+            .context("no spec")?;
+        let port = spec.ports.context("no ports")?[0]
+            .node_port
+            .context("no node port")?;
+        for node in node_addresses(&scene.bed).await? {
+            if policy == "Cluster" || serving.as_ref() == Some(&node) {
+                let address = format!("{node}:{port}");
+                eventually(&format!("{policy}: {address}"), || answers(&address)).await?;
+            }
+        }
+    }
+    scene.bed.end().await
+}
+
+#[tokio::test]
+async fn the_api_server_is_read_and_watched_through_the_sidecar() -> Result<()> {
+    let bed = Bed::injected("api").await?;
+    let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": "reader" },
+        "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] }] });
+    let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "reader" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "client", "namespace": bed.namespace }] });
+    bed.apply([role, binding]).await?;
+    bed.apply(client("client")).await?;
+    let client = bed.ready("app=client", 1).await?[0].name_any();
+    let watch = [
+        "/usr/local/bin/lateen-samples",
+        "client",
+        "kube-watch",
+        "--duration",
+        "150",
+    ];
+    let printed = bed.run(&client, "app", &watch).await?.stdout()?;
+    ensure!(printed.contains("\"broken\":null"), "{printed}");
+    bed.end().await
+}
+
+#[tokio::test]
+async fn an_address_outside_the_cluster_is_passed_through() -> Result<()> {
+    let scene = Scene::injected("outside", 1).await?;
+    let plain = Bed::plain("outside-node").await?;
+    // A node's own address with a port that no Service knows: for the mesh it is outside.
+    let port = 20000 + fastrand::u16(..10000);
+    let mut host = template("host", &["echo", "--http", &port.to_string()]);
+    merge(&mut host, json!({ "spec": { "hostNetwork": true } }));
+    plain.apply(deployment("host", 1, &host)).await?;
+    let pod = &plain.ready("app=host", 1).await?[0];
+    let address = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.host_ip.clone())
+        .context("no IP")?;
+    let url = format!("http://{address}:{port}/");
+    scene
+        .http(&url, &["--requests", "3"])
+        .await?
+        .all_succeeded()?;
+    scene
+        .http(&url, &["--header", "host: nobody.example"])
+        .await?
+        .all_succeeded()?;
+    let metrics = scene.bed.metrics(&scene.client).await?;
+    let labels = [
+        ("destination_service_name", "PassthroughCluster"),
+        ("reporter", "source"),
+    ];
+    let passed = metrics.sum("istio_requests_total", &labels);
+    ensure!(
+        passed >= 4.0,
+        "{passed} requests are counted as passed through"
+    );
+    plain.end().await?;
+    scene.bed.end().await
+}
