@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Options;
 use super::report::Report;
-use crate::images::{self, Images};
+use crate::images::Images;
 use crate::mesh::{self, Place};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -41,14 +41,13 @@ fn run_in(
     let images = report.stage("cluster: images", || {
         mesh::images(workspace, place, options.push.clone())
     })?;
-    let sizes = report.stage("cluster: image sizes", || images::check_sizes(&images));
     report.stage("cluster: install", || {
         mesh::install(&place.kubectl, &images)
     })?;
     let test = |name, threads| cargo_test(workspace, place, &images, name, threads);
     let parallel = report.stage("cluster: tests", || test("cluster", None));
     let alone = report.stage("cluster: disruptive tests", || test("disruptive", Some(1)));
-    sizes.and(parallel).and(alone)
+    parallel.and(alone)
 }
 
 /// Runs one of the test programs of `lateen-tests` against the cluster.
