@@ -1,0 +1,424 @@
+//! What is followed, and what is known about it. Pure: the cache holds it under a lock, the stream
+//! sends the [`Changes`] it leaves behind.
+//!
+//! A destination that is a service points to it by host and port, so that the names of one service
+//! share its endpoints, their request counts and their connections. A service is published once
+//! all its slices are there, and from then on changes with each of them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use arc_swap::ArcSwap;
+use lateen_wire::resource::{DestinationName, Host};
+
+use super::cache::Entry;
+use super::model::{Answer, Definition, Service, ServiceDefinition, Slice, SliceEndpoint, Workload};
+use crate::tls::server_name;
+use crate::upstream::{Endpoint, EndpointSet, Member, Security};
+
+/// A name in use longer ago than this may leave when the limit is reached, in seconds.
+const RECENT: u32 = 60;
+
+/// Everything that is followed.
+#[derive(Default)]
+pub(super) struct State {
+    destinations: AHashMap<DestinationName, Destination>,
+    services: AHashMap<ServiceKey, ServiceState>,
+    slices: AHashMap<String, SliceState>,
+    workloads: AHashMap<IpAddr, Arc<Entry<Option<Arc<Workload>>>>>,
+    changes: Changes,
+}
+
+/// Names to begin and to stop following, by type, since the last time they were taken.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) destinations: NameChanges,
+    pub(super) slices: NameChanges,
+    pub(super) workloads: NameChanges,
+}
+
+/// Names of one type.
+#[derive(Default)]
+pub(super) struct NameChanges {
+    pub(super) subscribe: BTreeSet<String>,
+    pub(super) unsubscribe: BTreeSet<String>,
+}
+
+type ServiceKey = (String, u16);
+
+struct Destination {
+    entry: Arc<Entry<Answer>>,
+    service: Option<ServiceKey>,
+}
+
+struct ServiceState {
+    service: Arc<Service>,
+    destinations: Vec<DestinationName>,
+    published: bool,
+}
+
+#[derive(Default)]
+struct SliceState {
+    content: Option<Slice>,
+    services: Vec<ServiceKey>,
+}
+
+impl State {
+    /// The entry of a destination that is followed already.
+    pub(super) fn destination(&self, name: &DestinationName) -> Option<Arc<Entry<Answer>>> {
+        self.destinations.get(name).map(|destination| Arc::clone(&destination.entry))
+    }
+
+    /// Follows a destination.
+    pub(super) fn follow_destination(&mut self, name: DestinationName) -> Arc<Entry<Answer>> {
+        let entry = Arc::new(Entry::default());
+        self.changes.destinations.add(name.to_string());
+        self.destinations
+            .insert(name, Destination { entry: Arc::clone(&entry), service: None });
+        entry
+    }
+
+    /// The entry of a workload that is followed already.
+    pub(super) fn workload(&self, address: IpAddr) -> Option<Arc<Entry<Option<Arc<Workload>>>>> {
+        self.workloads.get(&address).cloned()
+    }
+
+    /// Follows a workload.
+    pub(super) fn follow_workload(&mut self, address: IpAddr) -> Arc<Entry<Option<Arc<Workload>>>> {
+        let entry = Arc::new(Entry::default());
+        self.changes.workloads.add(address.to_string());
+        self.workloads.insert(address, Arc::clone(&entry));
+        entry
+    }
+
+    /// Number of destinations.
+    pub(super) fn destination_count(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Number of workloads.
+    pub(super) fn workload_count(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// Whether nothing needs to be sent.
+    pub(super) fn has_changes(&self) -> bool {
+        [&self.changes.destinations, &self.changes.slices, &self.changes.workloads]
+            .iter()
+            .any(|changes| !changes.is_empty())
+    }
+
+    /// What to send.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Every name that is followed, for a new stream; supersedes pending changes.
+    pub(super) fn all_names(&mut self) -> Changes {
+        self.changes = Changes::default();
+        let mut all = Changes::default();
+        all.destinations.subscribe = self.destinations.keys().map(ToString::to_string).collect();
+        all.slices.subscribe = self.slices.keys().cloned().collect();
+        all.workloads.subscribe = self.workloads.keys().map(ToString::to_string).collect();
+        all
+    }
+
+    /// Every destination with its entry.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = (&DestinationName, &Entry<Answer>)> {
+        self.destinations.iter().map(|(name, destination)| (name, &*destination.entry))
+    }
+
+    /// Takes in an answer. Answers to names that are not followed any more are ignored.
+    pub(super) fn apply_destination(&mut self, name: &DestinationName, definition: Definition) {
+        let Some(destination) = self.destinations.get(name) else { return };
+        let entry = Arc::clone(&destination.entry);
+        let before = destination.service.clone();
+        let after = match definition {
+            Definition::Service(definition) => Some(self.join_service(name, definition)),
+            Definition::Workload(workload) => {
+                entry.publish(workload_answer(name, workload, &entry));
+                None
+            }
+            Definition::Unknown => {
+                entry.publish(Answer::Unknown);
+                None
+            }
+        };
+        if before != after
+            && let Some(key) = before
+        {
+            self.leave_service(name, &key);
+        }
+        if let Some(destination) = self.destinations.get_mut(name) {
+            destination.service = after;
+        }
+    }
+
+    /// Takes in a slice; a removed one is empty.
+    pub(super) fn apply_slice(&mut self, name: &str, slice: Option<Slice>) {
+        let Some(state) = self.slices.get_mut(name) else { return };
+        state.content = Some(slice.unwrap_or(Slice { ports: Vec::new(), endpoints: Vec::new() }));
+        for key in state.services.clone() {
+            self.refresh_service(&key);
+        }
+    }
+
+    /// Takes in a workload, or that there is none at the address.
+    pub(super) fn apply_workload(&mut self, address: IpAddr, workload: Option<Workload>) {
+        if let Some(entry) = self.workloads.get(&address) {
+            entry.publish(workload.map(Arc::new));
+        }
+    }
+
+    /// Stops following everything that nobody holds and nobody used since `oldest`.
+    pub(super) fn evict_idle(&mut self, oldest: u32) {
+        let idle: Vec<_> = self
+            .destinations
+            .iter()
+            .filter(|(_, destination)| is_idle(&destination.entry, oldest))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in idle {
+            self.forget_destination(&name);
+        }
+        let changes = &mut self.changes.workloads;
+        self.workloads.retain(|address, entry| {
+            let keep = !is_idle(entry, oldest);
+            if !keep {
+                changes.remove(address.to_string());
+            }
+            keep
+        });
+    }
+
+    /// Makes room for one destination: names that lead nowhere go first, then the one unused for
+    /// longest. False when all were used a moment ago.
+    pub(super) fn evict_destination(&mut self, now: u32) -> bool {
+        let victim = self
+            .destinations
+            .iter()
+            .filter(|(_, destination)| Arc::strong_count(&destination.entry) == 1)
+            .map(|(name, destination)| {
+                let entry = &destination.entry;
+                let leads_nowhere = entry.answer().is_some_and(|a| matches!(*a, Answer::Unknown));
+                (!leads_nowhere, entry.last_used(), name)
+            })
+            .min();
+        match victim {
+            Some((in_mesh, used, name)) if !in_mesh || now.saturating_sub(used) > RECENT => {
+                let name = name.clone();
+                self.forget_destination(&name);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes room for one workload.
+    pub(super) fn evict_workload(&mut self, now: u32) -> bool {
+        let victim = self
+            .workloads
+            .iter()
+            .filter(|(_, entry)| Arc::strong_count(entry) == 1)
+            .min_by_key(|(_, entry)| entry.last_used());
+        match victim {
+            Some((address, entry)) if now.saturating_sub(entry.last_used()) > RECENT => {
+                let address = *address;
+                self.workloads.remove(&address);
+                self.changes.workloads.remove(address.to_string());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn forget_destination(&mut self, name: &DestinationName) {
+        let Some(destination) = self.destinations.remove(name) else { return };
+        self.changes.destinations.remove(name.to_string());
+        if let Some(key) = destination.service {
+            self.leave_service(name, &key);
+        } else if let Some(Answer::Workload(endpoint)) = destination.entry.answer().as_deref() {
+            endpoint.set_retired(true);
+        }
+    }
+
+    /// Makes the destination one of the service's names; the newest definition counts.
+    fn join_service(&mut self, name: &DestinationName, definition: ServiceDefinition) -> ServiceKey {
+        let key = (definition.host.clone(), definition.port);
+        let slices = definition.slices.clone();
+        let before = self.services.get(&key).map(|state| state.service.definition.slices.clone());
+        match self.services.get_mut(&key) {
+            None => {
+                let service = Service { definition, endpoints: ArcSwap::default() };
+                let state = ServiceState {
+                    service: Arc::new(service),
+                    destinations: Vec::new(),
+                    published: false,
+                };
+                self.services.insert(key.clone(), state);
+            }
+            Some(state) if state.service.definition != definition => {
+                let endpoints = ArcSwap::new(state.service.endpoints.load_full());
+                state.service = Arc::new(Service { definition, endpoints });
+            }
+            Some(_) => {}
+        }
+        if let Some(state) = self.services.get_mut(&key)
+            && !state.destinations.contains(name)
+        {
+            state.destinations.push(name.clone());
+        }
+        self.follow_slices(&key, &slices, before.as_deref().unwrap_or_default());
+        self.refresh_service(&key);
+        key
+    }
+
+    fn follow_slices(&mut self, key: &ServiceKey, now: &[String], before: &[String]) {
+        for slice in now {
+            let state = self.slices.entry(slice.clone()).or_insert_with(|| {
+                self.changes.slices.add(slice.clone());
+                SliceState::default()
+            });
+            if !state.services.contains(key) {
+                state.services.push(key.clone());
+            }
+        }
+        for slice in before.iter().filter(|slice| !now.contains(slice)) {
+            let Some(state) = self.slices.get_mut(slice) else { continue };
+            state.services.retain(|other| other != key);
+            if state.services.is_empty() {
+                self.slices.remove(slice);
+                self.changes.slices.remove(slice.clone());
+            }
+        }
+    }
+
+    fn leave_service(&mut self, name: &DestinationName, key: &ServiceKey) {
+        let Some(state) = self.services.get_mut(key) else { return };
+        state.destinations.retain(|other| other != name);
+        if !state.destinations.is_empty() {
+            return;
+        }
+        let service = Arc::clone(&state.service);
+        self.services.remove(key);
+        self.follow_slices(key, &[], &service.definition.slices);
+        for endpoint in service.endpoints.load().iter() {
+            endpoint.set_retired(true);
+        }
+    }
+
+    /// Recomputes the endpoints and tells every name of the service.
+    fn refresh_service(&mut self, key: &ServiceKey) {
+        let Some(state) = self.services.get_mut(key) else { return };
+        let names = &state.service.definition.slices;
+        let slices: Vec<&Slice> = names
+            .iter()
+            .filter_map(|name| self.slices.get(name).and_then(|slice| slice.content.as_ref()))
+            .collect();
+        if !state.published && slices.len() < names.len() {
+            return;
+        }
+        state.published = true;
+        let before = state.service.endpoints.load_full();
+        let members = members(&state.service.definition, &slices, &before);
+        let after = EndpointSet::new(members.iter().cloned());
+        for endpoint in before.iter().filter(|endpoint| after.at(endpoint.address).is_none()) {
+            endpoint.set_retired(true);
+        }
+        for Member { endpoint, ready } in members {
+            endpoint.set_retired(!ready);
+        }
+        state.service.endpoints.store(Arc::new(after));
+        for name in &state.destinations {
+            if let Some(destination) = self.destinations.get(name) {
+                destination.entry.publish_service(&state.service);
+            }
+        }
+    }
+}
+
+/// The members of a service; an endpoint that stays the same keeps its counts and connections.
+fn members(definition: &ServiceDefinition, slices: &[&Slice], before: &EndpointSet) -> Vec<Member> {
+    let known: AHashMap<SocketAddr, &Arc<Endpoint>> =
+        before.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
+    let mut members: AHashMap<SocketAddr, Member> = AHashMap::new();
+    for slice in slices {
+        let port = slice.ports.iter().find(|(name, _)| *name == definition.port_name);
+        let Some((_, port)) = port else { continue };
+        for entry in slice.endpoints.iter().filter(|entry| entry.ready || entry.terminating) {
+            let address = SocketAddr::new(entry.address, *port);
+            let endpoint = match known.get(&address) {
+                Some(endpoint) if endpoint.workload == entry.workload => Arc::clone(endpoint),
+                _ => Arc::new(service_endpoint(definition, address, entry)),
+            };
+            // An address that is in two slices for a moment counts as ready if either says so.
+            let member = members.entry(address).or_insert(Member { endpoint, ready: false });
+            member.ready |= entry.ready && !entry.terminating;
+        }
+    }
+    members.into_values().collect()
+}
+
+fn service_endpoint(
+    definition: &ServiceDefinition,
+    address: SocketAddr,
+    entry: &SliceEndpoint,
+) -> Endpoint {
+    let security = security(entry.workload.as_deref(), || {
+        server_name::of_service(&definition.host, definition.port)
+    });
+    Endpoint::new(address, entry.workload.clone(), security)
+}
+
+/// A workload called by its own address; the same facts keep the same endpoint.
+fn workload_answer(name: &DestinationName, workload: Workload, entry: &Entry<Answer>) -> Answer {
+    let Host::Address(ip) = &name.host else {
+        // A workload has no other name than its address: nothing to send to.
+        return Answer::Unknown;
+    };
+    let known = entry.answer();
+    if let Some(Answer::Workload(endpoint)) = known.as_deref() {
+        if endpoint.workload.as_deref() == Some(&workload) {
+            return Answer::Workload(Arc::clone(endpoint));
+        }
+        endpoint.set_retired(true);
+    }
+    let address = SocketAddr::new(*ip, name.port);
+    let security =
+        security(Some(&workload), || server_name::of_workload(*ip, name.port, &workload.namespace));
+    Answer::Workload(Arc::new(Endpoint::new(address, Some(Arc::new(workload)), security)))
+}
+
+fn security(
+    workload: Option<&Workload>,
+    name: impl FnOnce() -> rustls_pki_types::ServerName<'static>,
+) -> Security {
+    match workload.and_then(|workload| workload.mesh_identity.clone()) {
+        None => Security::Plain,
+        Some(identity) => Security::Mesh { identity, server_name: name() },
+    }
+}
+
+fn is_idle<A>(entry: &Arc<Entry<A>>, oldest: u32) -> bool {
+    Arc::strong_count(entry) == 1 && entry.last_used() < oldest
+}
+
+impl NameChanges {
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribe.is_empty() && self.unsubscribe.is_empty()
+    }
+
+    /// Also for a name that control may still think of as followed: subscribing again makes it
+    /// send what the new entry needs.
+    fn add(&mut self, name: String) {
+        self.unsubscribe.remove(&name);
+        self.subscribe.insert(name);
+    }
+
+    fn remove(&mut self, name: String) {
+        self.subscribe.remove(&name);
+        self.unsubscribe.insert(name);
+    }
+}

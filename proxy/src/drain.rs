@@ -1,0 +1,240 @@
+//! The end of a proxy's life, in which no request is lost.
+//!
+//! ```text
+//!  Serving ──/drain or SIGTERM──▶ Draining ──SIGTERM──▶ Closing ──nothing active, or deadline──▶ gone
+//! ```
+//!
+//! * **Serving**: everything is normal.
+//! * **Draining**: readiness is false, everything still works. Inbound HTTP/1 responses carry
+//!   `connection: close`, inbound HTTP/2 connections get GOAWAY: callers move to other endpoints by
+//!   themselves. Outbound is untouched, since the application may need it to finish its work.
+//! * **Closing**: the application is gone, or goes at this moment. Inbound connections that are
+//!   idle are closed. The process ends when no connection is active, at the latest
+//!   `terminationDrainDuration` after SIGTERM. A native sidecar, which the kubelet drains while the
+//!   application still runs and stops last, ends at once when nothing is active; one that was not
+//!   drained before stops together with its application and stays at least
+//!   `MINIMUM_DRAIN_DURATION`, so that the application can still call out.
+//!
+//! Every connection is followed by [`Drain::follow`], the only place that waits for a phase beside
+//! a connection.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::config::DrainTimes;
+
+/// Where in its life the proxy is. Phases only move forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Normal.
+    Serving,
+    /// Callers are asked to go elsewhere; everything still works.
+    Draining,
+    /// Idle connections are closed; the process ends when none is active.
+    Closing,
+}
+
+/// Which way a connection goes, seen from the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the application.
+    Inbound,
+    /// From the application.
+    Outbound,
+}
+
+/// Handle on the proxy's phase and on the number of its connections. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    phase: watch::Sender<Phase>,
+    active: Arc<Active>,
+}
+
+/// Counts a connection as active while it exists.
+#[derive(Debug)]
+pub struct ActiveConnection {
+    active: Arc<Active>,
+    direction: Direction,
+}
+
+/// Something that can be told to finish what it does and take nothing new.
+pub trait Graceful: Future {
+    /// Asks once; the future must be polled on until it ends.
+    fn finish(self: Pin<&mut Self>);
+}
+
+#[derive(Debug, Default)]
+struct Active {
+    inbound: AtomicUsize,
+    outbound: AtomicUsize,
+    none: Notify,
+}
+
+impl Drain {
+    /// A proxy that serves.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a drain is made once, by name")]
+    pub fn new() -> Self {
+        Self { phase: watch::Sender::new(Phase::Serving), active: Arc::default() }
+    }
+
+    /// Starts the gentle phase; called by `/drain`.
+    pub fn begin(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// The present phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the phase is reached.
+    pub async fn reached(&self, phase: Phase) {
+        let mut receiver = self.phase.subscribe();
+        // The sender lives as long as `self`, so the wait cannot fail.
+        let _ = receiver.wait_for(|now| *now >= phase).await;
+    }
+
+    /// Counts a connection until the guard is dropped.
+    #[must_use]
+    pub fn enter(&self, direction: Direction) -> ActiveConnection {
+        self.active.count(direction).fetch_add(1, Ordering::Relaxed);
+        ActiveConnection { active: Arc::clone(&self.active), direction }
+    }
+
+    /// Number of active connections in one direction.
+    #[must_use]
+    pub fn active(&self, direction: Direction) -> usize {
+        self.active.count(direction).load(Ordering::Relaxed)
+    }
+
+    /// Drives a connection to its end and asks it to finish once `phase` is reached.
+    pub async fn follow<C: Graceful>(&self, phase: Phase, connection: C) -> C::Output {
+        let mut connection = pin!(connection);
+        let mut reached = pin!(self.reached(phase));
+        let mut asked = false;
+        std::future::poll_fn(|context| {
+            if !asked && reached.as_mut().poll(context).is_ready() {
+                asked = true;
+                connection.as_mut().finish();
+            }
+            match connection.as_mut().poll(context) {
+                Poll::Ready(output) => Poll::Ready(output),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// The rest of the life after SIGTERM; returns when the process may end.
+    pub async fn close(&self, times: DrainTimes) {
+        let started = Instant::now();
+        let deadline = started + times.termination;
+        let drained_before = self.phase() >= Phase::Draining;
+        self.advance(Phase::Draining);
+        if !drained_before {
+            tokio::time::sleep_until(deadline.min(started + times.minimum)).await;
+        }
+        self.advance(Phase::Closing);
+        if tokio::time::timeout_at(deadline, self.active.wait_for_none()).await.is_err() {
+            tracing::warn!(
+                inbound = self.active(Direction::Inbound),
+                outbound = self.active(Direction::Outbound),
+                "Connections were still open at the end of the drain."
+            );
+        }
+    }
+
+    fn advance(&self, phase: Phase) {
+        let moved = self.phase.send_if_modified(|now| {
+            let moves = *now < phase;
+            *now = phase.max(*now);
+            moves
+        });
+        if moved {
+            tracing::info!(?phase, "The drain moved on.");
+        }
+    }
+}
+
+impl Active {
+    fn count(&self, direction: Direction) -> &AtomicUsize {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.inbound.load(Ordering::Relaxed) + self.outbound.load(Ordering::Relaxed)
+    }
+
+    async fn wait_for_none(&self) {
+        loop {
+            let mut changed = pin!(self.none.notified());
+            changed.as_mut().enable();
+            if self.total() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for ActiveConnection {
+    fn drop(&mut self) {
+        self.active.count(self.direction).fetch_sub(1, Ordering::Relaxed);
+        if self.active.total() == 0 {
+            self.active.none.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const TIMES: DrainTimes =
+        DrainTimes { termination: Duration::from_secs(5), minimum: Duration::from_secs(2) };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drained_proxy_ends_when_nothing_is_active() {
+        let drain = Drain::new();
+        let connection = drain.enter(Direction::Inbound);
+        drain.begin();
+        let started = Instant::now();
+        let other = drain.clone();
+        let closing = tokio::spawn(async move { other.close(TIMES).await });
+        drain.reached(Phase::Closing).await;
+        assert!(!closing.is_finished());
+        drop(connection);
+        closing.await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_was_not_drained_stays_for_its_application() {
+        let drain = Drain::new();
+        let started = Instant::now();
+        drain.close(TIMES).await;
+        assert_eq!(started.elapsed(), TIMES.minimum);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_ends_what_does_not_end_by_itself() {
+        let drain = Drain::new();
+        let _connection = drain.enter(Direction::Outbound);
+        let started = Instant::now();
+        drain.close(TIMES).await;
+        assert_eq!(started.elapsed(), TIMES.termination);
+    }
+}
