@@ -27,7 +27,7 @@ pub use self::command::Output;
 pub use self::metrics::Metrics;
 pub use self::report::Report;
 pub use self::secure::{ClientCertificate, Stream};
-pub use self::wait::{eventually, within};
+pub use self::wait::{eventually, is_ready, within};
 
 /// How long a pod may take to be ready on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -89,7 +89,8 @@ impl Bed {
 }
 
 /// Whether the pod's own condition says that it is ready.
-fn is_ready(pod: &Pod) -> bool {
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
     pod.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())

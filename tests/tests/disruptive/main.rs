@@ -1,0 +1,13 @@
+//! What users fear: roll-outs under load, and parts of the mesh that go away. These tests run alone,
+//! after the others, and leave the mesh healthy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod certificates;
+mod control;
+mod mesh;
+mod rollout;
+mod webhook;

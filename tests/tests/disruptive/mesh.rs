@@ -1,0 +1,83 @@
+//! The mesh's own Deployments: scaled, restarted and waited for.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use lateen_tests::bed::{Bed, within};
+use serde_json::json;
+
+/// Where the mesh lives.
+pub(crate) async fn system() -> Result<Bed> {
+    Bed::existing("istio-system").await
+}
+
+/// Waits until a Deployment of the mesh has all its replicas, of its newest template.
+pub(crate) async fn rolled_out(system: &Bed, name: &str) -> Result<()> {
+    within(
+        Duration::from_secs(180),
+        &format!("roll-out of {name}"),
+        async || {
+            let deployment = system.api::<Deployment>().get(name).await?;
+            let wanted = deployment
+                .spec
+                .and_then(|spec| spec.replicas)
+                .unwrap_or_default();
+            let status = deployment.status.unwrap_or_default();
+            let observed = status.observed_generation == deployment.metadata.generation;
+            let ready = status.ready_replicas.unwrap_or_default() == wanted;
+            let updated = status.updated_replicas.unwrap_or_default() == wanted;
+            let alone = status.replicas.unwrap_or_default() == wanted;
+            ensure!(observed && ready && updated && alone, "{status:?}");
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Sets the number of replicas of a Deployment and waits for it.
+pub(crate) async fn scale(system: &Bed, name: &str, replicas: usize) -> Result<()> {
+    let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    system
+        .api::<Deployment>()
+        .patch(name, &PatchParams::default(), &patch)
+        .await?;
+    rolled_out(system, name).await
+}
+
+/// Sets an environment variable of a Deployment's only container, or removes it.
+pub(crate) async fn set_variable(
+    system: &Bed,
+    name: &str,
+    variable: &str,
+    value: Option<&str>,
+) -> Result<()> {
+    let assignment = match value {
+        Some(value) => format!("{variable}={value}"),
+        None => format!("{variable}-"),
+    };
+    system
+        .kubectl(&["set", "env", &format!("deployment/{name}"), &assignment])
+        .await?;
+    rolled_out(system, name).await
+}
+
+/// Kills a pod without a word of warning (SIGKILL).
+pub(crate) async fn kill(bed: &Bed, pod: &str) -> Result<()> {
+    let now = DeleteParams::default().grace_period(0);
+    bed.api::<Pod>().delete(pod, &now).await?;
+    Ok(())
+}
+
+/// Names of the pods that a selector finds.
+pub(crate) async fn names(bed: &Bed, selector: &str) -> Result<Vec<String>> {
+    Ok(bed
+        .pods(selector)
+        .await?
+        .iter()
+        .map(|pod| pod.name_any())
+        .collect())
+}
