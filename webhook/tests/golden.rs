@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use json_patch::Patch;
 use k8s_openapi::api::core::v1::Pod;
 use lateen_webhook::config::{Config, Sources};
 use lateen_webhook::native::{Kubelets, NativeSidecars};
@@ -95,11 +96,18 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
     );
     Outputs::from([
         ("injected.yaml", serde_saphyr::to_string(&injected).unwrap()),
-        (
-            "patch.json",
-            serde_json::to_string_pretty(&patch).unwrap() + "\n",
-        ),
+        ("patch.json", operations(&patch)),
     ])
+}
+
+/// A patch with one operation on each line.
+fn operations(patch: &Patch) -> String {
+    let lines: Vec<_> = patch
+        .0
+        .iter()
+        .map(|operation| serde_json::to_string(operation).unwrap())
+        .collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
 fn read(path: &Path) -> Option<String> {

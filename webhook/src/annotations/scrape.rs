@@ -31,15 +31,9 @@ pub(crate) struct Scrape {
     pub(crate) scrape: String,
     pub(crate) path: String,
     pub(crate) port: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) targets: Vec<Target>,
-}
-
-/// One more page to scrape.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Target {
-    pub(crate) port: String,
-    pub(crate) path: String,
+    /// Further pages: `PORT:PATH`, several with commas between.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) targets: String,
 }
 
 impl Scrape {
@@ -56,7 +50,7 @@ impl Scrape {
             scrape: value(spelt_like(keys::PROMETHEUS_SCRAPE)),
             path: value(spelt_like(keys::PROMETHEUS_PATH)),
             port: value(port),
-            targets: Vec::new(),
+            targets: String::new(),
         };
         if let Some((key, value)) = port
             && !value.is_empty()
@@ -100,17 +94,16 @@ pub(crate) fn is_spelling(spelling: &str, key: &str) -> bool {
     spelling.bytes().map(normal).eq(key.bytes().map(normal))
 }
 
-fn targets(value: &str) -> Result<Vec<Target>, &'static str> {
-    let target = |text: &str| {
-        let (port, path) = text.trim().split_once(':')?;
-        parse::port(port).filter(|port| *port != ports::STATUS && !RESERVED.contains(port))?;
-        Some(Target {
-            port: port.to_owned(),
-            path: path.to_owned(),
-        })
+fn targets(value: &str) -> Result<String, &'static str> {
+    let is_target = |text: &str| {
+        let (port, path) = text.split_once(':').unwrap_or((text, ""));
+        let port = parse::port(port).filter(|port| !RESERVED.contains(port));
+        port.is_some_and(|port| port != ports::STATUS) && (path.is_empty() || path.starts_with('/'))
     };
-    value
-        .split(',')
-        .map(|text| target(text).ok_or(TARGETS))
-        .collect()
+    let targets: Vec<&str> = value.split(',').map(str::trim).collect();
+    if targets.iter().all(|target| is_target(target)) {
+        Ok(targets.join(","))
+    } else {
+        Err(TARGETS)
+    }
 }

@@ -1,1 +1,125 @@
-//! Tests.
+use super::*;
+
+fn parse(config: &str, values: &str, mesh: &str) -> Result<(Config, Vec<String>), ConfigError> {
+    Config::parse(Sources {
+        config,
+        values,
+        mesh,
+    })
+}
+
+#[test]
+fn empty_texts_are_the_defaults() {
+    let (config, notices) = parse("", "", "").unwrap();
+    assert_eq!(config.values, Values::default());
+    assert_eq!(config.injection.policy, Policy::Enabled);
+    assert!(notices.is_empty(), "{notices:?}");
+}
+
+#[test]
+fn reads_the_values_of_istio_s_charts() {
+    let values = r#"{
+        "global": {
+            "hub": "docker.example/istio", "tag": 1.25, "imagePullPolicy": "", "meshID": null,
+            "proxy": {
+                "excludeInboundPorts": 8080, "logLevel": "warning", "statusPort": 15020,
+                "includeIPRanges": "*", "resources": {"requests": {"cpu": "10m"}},
+                "startupProbe": {"enabled": false}, "tracer": "none"
+            },
+            "proxy_init": {"image": "proxyv2", "forceApplyIptables": true},
+            "sds": {"token": {"aud": "istio-ca"}},
+            "multiCluster": {"clusterName": "east", "enabled": false}
+        },
+        "sidecarInjectorWebhook": {"rewriteAppHTTPProbe": false},
+        "revision": ""
+    }"#;
+    let (config, notices) = parse("", values, "").unwrap();
+    let global = &config.values.global;
+    assert_eq!((global.tag.as_str(), global.mesh_id.as_str()), ("1.25", ""));
+    assert_eq!(global.proxy.exclude_inbound_ports, "8080");
+    assert_eq!(global.proxy.cluster_domain, "cluster.local");
+    assert_eq!(
+        global
+            .proxy
+            .resources
+            .requests
+            .as_ref()
+            .map(|requests| requests.len()),
+        Some(1)
+    );
+    assert!(global.proxy.resources.limits.is_none());
+    assert!(global.proxy_init.force_apply_iptables && !global.proxy.startup_probe.enabled);
+    assert_eq!(global.multi_cluster.cluster_name, "east");
+    assert!(
+        !config
+            .values
+            .sidecar_injector_webhook
+            .rewrite_app_http_probe
+    );
+    assert_eq!(config.values.revision(), "default");
+    assert_eq!(
+        notices,
+        [
+            "values: global.multiCluster.enabled: unknown field",
+            "values: global.proxy.tracer: unknown field",
+        ]
+    );
+}
+
+#[test]
+fn templates_of_others_are_named_and_unknown_defaults_refused() {
+    let (_, notices) = parse(
+        "templates: {sidecar: 'x', gateway: 'y'}\naliases: {gw: [gateway]}",
+        "",
+        "",
+    )
+    .unwrap();
+    assert_eq!(
+        notices,
+        [
+            "config: templates.gateway: unknown field",
+            "config: templates.sidecar: unknown field",
+            "config: aliases.gw: unknown field",
+        ]
+    );
+    assert!(parse("defaultTemplates: [sidecar]", "", "").is_ok());
+    let error = parse("defaultTemplates: [sidecar, mine]", "", "")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("\"mine\" is not known"), "{error}");
+}
+
+#[test]
+fn errors_name_the_text_the_field_and_what_is_allowed() {
+    let cases = [
+        (
+            ("policy: sometimes", "", ""),
+            "config: field policy: unknown variant `sometimes`",
+        ),
+        (("", "{]", ""), "cannot read values as YAML"),
+        (
+            ("", r#"{"global":{"proxy":{"statusPort":"x"}}}"#, ""),
+            "field global.proxy.statusPort",
+        ),
+        (
+            ("", r#"{"global":{"tag":[]}}"#, ""),
+            "field global.tag: expected a text",
+        ),
+        (
+            ("", "", "defaultConfig: {interceptionMode: X}"),
+            "defaultConfig.interceptionMode",
+        ),
+        (
+            (
+                "neverInjectSelector: [{matchExpressions: [{key: a, operator: Near}]}]",
+                "",
+                "",
+            ),
+            "neverInjectSelector[0]",
+        ),
+    ];
+    for ((config, values, mesh), expected) in cases {
+        let error = parse(config, values, mesh).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
