@@ -41,6 +41,12 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("cannot sign a certificate: {0}")]
     Signing(#[from] rcgen::Error),
+    /// The gRPC server ended.
+    #[error("cannot serve proxies: {0}")]
+    Serving(String),
+    /// A text is not what `kubectl get -o yaml` prints.
+    #[error("cannot read Kubernetes objects: {0}")]
+    Manifest(String),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(String),

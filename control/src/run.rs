@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use kube::Client;
-use lateen_wire::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use lateen_wire::names::CONTROL;
-use lateen_wire::xds::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
 use tracing::{error, info, warn};
 
 use crate::ca::root::load_or_create;
@@ -29,12 +27,6 @@ use crate::snapshot::store::Store;
 use crate::snapshot::watch::watch_cluster;
 use crate::{Config, Error};
 
-/// Longest message that a proxy may send.
-const MAX_MESSAGE: usize = 1024 * 1024;
-/// A proxy that does not answer pings for this long is gone.
-const PING: Duration = Duration::from_secs(30);
-/// Streams of HTTP/2 per connection: a proxy needs one, and one for certificates.
-const STREAMS_PER_CONNECTION: u32 = 32;
 /// Life of our own certificate; it is renewed at half of it.
 const OWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause before the API server is asked again.
@@ -68,12 +60,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let health = serve::bind(config.health_address).await?;
     let parts = Parts::new(config, client);
 
-    parts
-        .tasks
-        .spawn(http(health, serve::health(parts.readiness.clone())));
-    parts
-        .tasks
-        .spawn(http(monitoring, serve::monitoring(parts.monitoring())));
+    // Pages are there to the very end.
+    let mut pages = JoinSet::new();
+    pages.spawn(http(health, serve::health(parts.readiness.clone())));
+    pages.spawn(http(monitoring, serve::monitoring(parts.monitoring())));
     parts.spawn_until_stop(watch_cluster(
         parts.client.clone(),
         parts.store.clone(),
@@ -160,28 +150,12 @@ impl Parts {
         self.readiness.serving.store(true, Ordering::Release);
         info!(address = %self.config.grpc_address, "Serving proxies.");
 
-        let stopping = self.stopping.clone();
-        let served = Server::builder()
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .http2_keepalive_interval(Some(PING))
-            .http2_keepalive_timeout(Some(PING))
-            .add_service(
-                AggregatedDiscoveryServiceServer::new(self.discovery())
-                    .max_decoding_message_size(MAX_MESSAGE),
-            )
-            .add_service(
-                IstioCertificateServiceServer::new(self.certificates(&authority))
-                    .max_decoding_message_size(MAX_MESSAGE),
-            )
-            .serve_with_incoming_shutdown(incoming.start(), async move {
-                stopping.cancelled().await;
-            });
+        let certificates = self.certificates(&authority);
         // Serving goes on while streams are drained after the signal to stop.
-        let served = self.tasks.spawn(served);
-        match served.await {
-            Ok(Err(error)) => Err(Error::Tls(error.to_string())),
-            _ => Ok(()),
-        }
+        let served = self
+            .tasks
+            .spawn(serve::grpc(incoming, self.discovery(), certificates));
+        served.await.unwrap_or(Ok(()))
     }
 
     /// The authority, as soon as the API server gives it.

@@ -15,3 +15,6 @@ mod subscriptions;
 pub use connections::{Connection, Connections};
 pub use key::{Key, Kind};
 pub use service::{Discovery, Limits};
+
+#[cfg(test)]
+mod tests;

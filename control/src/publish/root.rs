@@ -12,7 +12,7 @@ use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names::{ROOT_CERT_KEY, ROOT_CONFIG_MAP};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{MANAGER, Publisher};
 use crate::snapshot::{Phase, Snapshot};
@@ -82,10 +82,7 @@ impl Published {
             Event::Apply(map) | Event::Delete(map) => {
                 let namespace = map.namespace().unwrap_or_default();
                 if self.right.remove(&namespace) {
-                    info!(
-                        namespace,
-                        "A root certificate was changed by somebody; it is repaired."
-                    );
+                    debug!(namespace, "A root certificate was changed or deleted.");
                 }
             }
         }

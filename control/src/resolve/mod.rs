@@ -88,4 +88,4 @@ fn resolved<'a, T>(snapshot: &'a Snapshot, answer: impl FnOnce(&View<'a>) -> T) 
 const UNKNOWN: Answer = Answer::Unknown(lateen_wire::lateen::Unknown {});
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,1 +1,272 @@
+//! Answers for the cluster of `fixtures/shop.yaml`, and what must hold for every cluster.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lateen_wire::lateen::Protocol;
+use proptest::prelude::*;
+
+use super::*;
+use crate::discovery::answers::Answer as Encoded;
+use crate::discovery::{Key, Kind};
+use crate::snapshot::Cluster;
+
+const SHOP: &str = include_str!("../../fixtures/shop.yaml");
+
+fn shop() -> Snapshot {
+    let mut snapshot = Snapshot::new(Cluster::default());
+    snapshot.read_manifests(SHOP).unwrap();
+    snapshot
+}
+
+fn ask(snapshot: &Snapshot, namespace: &str, name: &str) -> Answer {
+    destination(snapshot, Client { namespace }, &name.parse().unwrap())
+        .message
+        .answer
+        .unwrap()
+}
+
+/// An answer on one line.
+fn line(answer: &Answer) -> String {
+    match answer {
+        Answer::Service(service) => format!(
+            "service {}:{}{} {} [{}]{}{}",
+            service.host.trim_end_matches(".svc.cluster.local"),
+            service.port,
+            if service.port_name.is_empty() {
+                String::new()
+            } else {
+                format!("({})", service.port_name)
+            },
+            Protocol::try_from(service.protocol).unwrap().as_str_name(),
+            service.endpoint_slices.join(" "),
+            if service.headless { " headless" } else { "" },
+            if service.client_affinity {
+                " sticky"
+            } else {
+                ""
+            },
+        ),
+        Answer::Workload(workload) => workload_line(workload),
+        Answer::Unknown(_) => "unknown".to_owned(),
+    }
+}
+
+fn workload_line(workload: &Workload) -> String {
+    format!(
+        "workload {}/{} as {} ({} {}) at {}{}{}",
+        workload.namespace,
+        workload.name,
+        workload.service_account,
+        workload.canonical_name,
+        workload.canonical_revision,
+        workload.locality,
+        if workload.mutual_tls { " mtls" } else { "" },
+        if workload.host_network { " host" } else { "" },
+    )
+}
+
+#[test]
+fn every_name_has_its_answer() {
+    let snapshot = shop();
+    let http = "service reviews.shop:9080(http) HTTP [shop/reviews-v4 shop/reviews-v6]";
+    let web = "service web.shop:80 UNDECLARED [shop/web-v4] headless";
+    let pod = "workload shop/reviews-v1 as bookinfo-reviews (reviews v1) at north/north-a mtls";
+    for (namespace, name, expected) in [
+        ("shop", "reviews:9080", http),
+        ("home", "reviews:9080", "unknown"),
+        ("home", "reviews.shop:9080", http),
+        ("home", "reviews.shop.svc:9080", http),
+        ("home", "reviews.shop.svc.cluster.local:9080", http),
+        ("home", "REVIEWS.shop.svc.cluster.local.:9080", http),
+        ("home", "reviews.shop.svc.cluster.local:9081", "unknown"),
+        ("home", "10.96.0.10:9080", http),
+        ("home", "[fd00:96::10]:9080", http),
+        (
+            "home",
+            "10.96.0.10:9090",
+            "service reviews.shop:9090(metrics) HTTP2 [shop/reviews-v4 shop/reviews-v6]",
+        ),
+        // A port that the service lacks, one that is UDP, an address of nobody.
+        ("home", "10.96.0.10:1", "unknown"),
+        ("home", "10.96.0.10:53", "unknown"),
+        ("home", "10.96.0.99:80", "unknown"),
+        (
+            "shop",
+            "reviews-tcp:80",
+            "service reviews-tcp.shop:80(tcp-x) TCP [] sticky",
+        ),
+        ("shop", "web:80", web),
+        ("shop", "web-0.web:80", web),
+        ("home", "web-0.web:80", "unknown"),
+        ("home", "web-0.web.shop:80", web),
+        ("home", "web-0.web.shop.svc.cluster.local:80", web),
+        ("shop", "pod.reviews:9080", "unknown"),
+        ("shop", "elsewhere:80", "unknown"),
+        (
+            "home",
+            "kubernetes.default:443",
+            "service kubernetes.default:443(https) TLS [default/kubernetes]",
+        ),
+        ("home", "www.example.com:80", "unknown"),
+        // Pods by address: any port, both families; never those of the host or of ended pods.
+        ("home", "10.244.0.5:9080", pod),
+        ("home", "10.244.0.5:1234", pod),
+        ("home", "[fd00:244::5]:80", pod),
+        (
+            "home",
+            "10.244.0.7:80",
+            "workload shop/reviews-leaving as bookinfo-reviews (reviews latest) at south/south-a",
+        ),
+        (
+            "home",
+            "10.244.0.20:80",
+            "workload shop/web as default (web latest) at north/north-b/rack7 mtls",
+        ),
+        (
+            "home",
+            "10.244.0.30:80",
+            "workload shop/report as default (report latest) at north/north-b/rack7",
+        ),
+        ("home", "10.244.0.31:80", "unknown"),
+        ("home", "10.99.0.1:6443", "unknown"),
+    ] {
+        assert_eq!(
+            line(&ask(&snapshot, namespace, name)),
+            expected,
+            "{name} from {namespace}"
+        );
+    }
+}
+
+#[test]
+fn endpoints_are_listed_while_they_serve_and_share_workloads() {
+    let slice = endpoint_slice(&shop(), "shop", "reviews-v4")
+        .message
+        .unwrap();
+    let endpoints: Vec<String> = slice
+        .endpoints
+        .iter()
+        .map(|endpoint| {
+            let address: [u8; 4] = endpoint.address.clone().try_into().unwrap();
+            let workload = &slice.workloads[endpoint.workload as usize - 1];
+            format!(
+                "{} {}{}{}",
+                IpAddr::from(address),
+                workload_line(workload),
+                if endpoint.ready { " ready" } else { "" },
+                if endpoint.terminating {
+                    " terminating"
+                } else {
+                    ""
+                },
+            )
+        })
+        .collect();
+    let reviews = "workload shop/reviews-v1 as bookinfo-reviews (reviews v1) at north/north-a mtls";
+    assert_eq!(
+        endpoints,
+        [
+            format!("10.244.0.5 {reviews} ready"),
+            format!("10.244.0.6 {reviews} ready"),
+            "10.244.0.7 workload shop/reviews-leaving as bookinfo-reviews (reviews latest) at south/south-a terminating".to_owned(),
+            "10.99.0.1 workload shop/agent as agent (agent 3) at north/north-a host ready".to_owned(),
+        ]
+    );
+    assert_eq!(slice.workloads.len(), 3);
+    assert!(endpoint_slice(&shop(), "shop", "none").message.is_none());
+}
+
+#[test]
+fn an_unready_endpoint_that_its_service_publishes_is_ready() {
+    let slice = endpoint_slice(&shop(), "shop", "web-v4").message.unwrap();
+    assert!(slice.endpoints[0].ready);
+}
+
+#[test]
+fn an_endpoint_outside_pods_has_no_workload() {
+    let slice = endpoint_slice(&shop(), "default", "kubernetes")
+        .message
+        .unwrap();
+    assert_eq!(slice.endpoints[0].workload, 0);
+    assert!(slice.workloads.is_empty());
+}
+
+#[test]
+fn a_proxy_learns_its_ports_from_the_oldest_service() {
+    let own = own(&shop(), "shop", "reviews-v1-6d5f-aaaaa")
+        .message
+        .unwrap();
+    let ports: Vec<String> = own
+        .inbound
+        .iter()
+        .map(|port| {
+            let protocol = Protocol::try_from(port.protocol).unwrap().as_str_name();
+            format!(
+                "{} {protocol} {}:{}",
+                port.target_port, port.service_host, port.service_port
+            )
+        })
+        .collect();
+    assert_eq!(
+        ports,
+        [
+            "9080 HTTP reviews.shop.svc.cluster.local:9080",
+            "9090 HTTP2 reviews.shop.svc.cluster.local:9090",
+        ]
+    );
+    assert_eq!(own.service_ranges, ["10.96.0.0/16", "fd00:96::/112"]);
+    assert_eq!(own.mesh.unwrap().trust_domain, "cluster.local");
+}
+
+/// Everything that proxies of the shop could ask for.
+pub(crate) fn keys() -> Vec<Arc<Key>> {
+    let (namespace, pod) = (Arc::from("shop"), Arc::from("reviews-v1-6d5f-aaaaa"));
+    [
+        (Kind::Own, "self"),
+        (Kind::Destination, "reviews:9080"),
+        (Kind::Destination, "reviews.shop:9080"),
+        (Kind::Destination, "reviews-tcp:80"),
+        (Kind::Destination, "web-0.web:80"),
+        (Kind::Destination, "kubernetes.default:443"),
+        (Kind::Destination, "10.96.0.10:9080"),
+        (Kind::Destination, "10.244.0.5:80"),
+        (Kind::Destination, "10.244.0.7:80"),
+        (Kind::EndpointSlice, "shop/reviews-v4"),
+        (Kind::EndpointSlice, "shop/reviews-v6"),
+        (Kind::EndpointSlice, "shop/web-v4"),
+        (Kind::EndpointSlice, "default/kubernetes"),
+        (Kind::Workload, "10.244.0.20"),
+        (Kind::Workload, "10.244.0.30"),
+    ]
+    .into_iter()
+    .map(|(kind, name)| Arc::new(Key::parse(kind, name, &namespace, &pod).unwrap()))
+    .collect()
+}
+
+fn versions(snapshot: &Snapshot) -> Vec<Option<String>> {
+    let version = |key: &Arc<Key>| match key.resolve(snapshot).0 {
+        Encoded::Resource(resource) => Some(resource.version.clone()),
+        Encoded::Absent => None,
+    };
+    keys().iter().map(version).collect()
+}
+
+/// The documents of the fixture.
+pub(crate) fn documents() -> Vec<&'static str> {
+    SHOP.split("\n---\n").collect()
+}
+
+proptest! {
+    #[test]
+    fn versions_do_not_depend_on_the_order_of_arrival(
+        order in Just(documents()).prop_shuffle(),
+        again in proptest::sample::subsequence(documents(), 0..10),
+    ) {
+        let mut snapshot = Snapshot::new(Cluster::default());
+        for document in order.into_iter().chain(again) {
+            snapshot.read_manifests(document).unwrap();
+        }
+        prop_assert_eq!(versions(&snapshot), versions(&shop()));
+    }
+}

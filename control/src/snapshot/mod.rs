@@ -4,6 +4,7 @@
 
 mod fact;
 mod intern;
+mod manifest;
 pub mod object;
 mod protocol;
 mod record;
