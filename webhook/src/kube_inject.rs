@@ -156,3 +156,6 @@ fn inject_template(
     }
     Ok(notice)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use super::*;
+use crate::config::Config;
+use crate::native::{Kubelets, NativeSidecars};
+use crate::parameters::Parameters;
+
+fn injected(manifests: &str) -> Result<Manifests, InjectError> {
+    let injector = Injector::new(Config::default(), NativeSidecars::Auto).unwrap();
+    let target = Target {
+        namespace: "fallback",
+        parameters: &Parameters::default(),
+        kubelets: &Kubelets::default(),
+        owner: None,
+    };
+    kube_inject(manifests, &injector, &target)
+}
+
+fn documents(yaml: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_str_multiple(yaml).unwrap();
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+/// The owner that the proxy in a pod's `spec` is told of.
+fn owner(spec: &Value) -> &str {
+    let proxy = &spec["initContainers"][1];
+    assert_eq!(proxy["name"], "istio-proxy");
+    let mut variables = proxy["env"].as_array().unwrap().iter();
+    variables
+        .find(|entry| entry["name"] == "ISTIO_META_OWNER")
+        .unwrap()["value"]
+        .as_str()
+        .unwrap()
+}
+
+#[test]
+fn every_workload_is_injected() {
+    for kind in TEMPLATED {
+        let manifest = format!(
+            "{{apiVersion: x/v1, kind: {kind}, metadata: {{name: w, namespace: shop}},
+              spec: {{template: {{spec: {{containers: [{{name: c}}]}}}}}}}}"
+        );
+        let result = injected(&manifest).unwrap();
+        let spec = documents(&result.yaml)[0]["spec"]["template"]["spec"].clone();
+        let kind = kind.to_lowercase();
+        assert_eq!(
+            owner(&spec),
+            format!("kubernetes://apis/x/v1/namespaces/shop/{kind}s/w")
+        );
+    }
+    let result = injected(
+        "
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec:
+  jobTemplate:
+    spec: {template: {metadata: null, spec: {containers: [{name: c}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: alone}
+spec: {containers: [{name: c}]}
+",
+    )
+    .unwrap();
+    let documents = documents(&result.yaml);
+    let spec = &documents[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(
+        owner(spec),
+        "kubernetes://apis/batch/v1/namespaces/fallback/cronjobs/tick"
+    );
+    assert_eq!(
+        owner(&documents[1]["spec"]),
+        "kubernetes://apis/v1/namespaces/fallback/pods/alone"
+    );
+}
+
+#[test]
+fn lists_are_entered_and_everything_else_passes_through() {
+    let manifests = "
+# A comment.
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: m}
+data: {a: 'yes', b: \"0123\", c: \"1e3\", d: \"null\", e: \"a: b\\n  c\\n\", f: '', g: '~', h: 'off', i: ' x'}
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: None, ports: [{port: 80}]}}
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: d}
+  spec: {template: {spec: {containers: [{name: c, unknown: 1}]}}}
+";
+    let result = injected(manifests).unwrap();
+    let (before, after) = (documents(manifests), documents(&result.yaml));
+    assert_eq!(after.len(), 2);
+    assert_eq!(after[0], before[0], "{}", result.yaml);
+    assert_eq!(after[1]["items"][0], before[1]["items"][0]);
+    let spec = &after[1]["items"][1]["spec"]["template"]["spec"];
+    assert_eq!(
+        owner(spec),
+        "kubernetes://apis/apps/v1/namespaces/fallback/deployments/d"
+    );
+    assert_eq!(
+        spec["containers"],
+        before[1]["items"][1]["spec"]["template"]["spec"]["containers"]
+    );
+    assert!(result.notices.is_empty());
+    assert_eq!(injected(&result.yaml).unwrap().yaml, result.yaml);
+}
+
+#[test]
+fn what_is_left_alone_is_said_beside_the_output() {
+    let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {hostNetwork: true, containers: []}}";
+    let result = injected(manifest).unwrap();
+    assert_eq!(documents(&result.yaml), documents(manifest));
+    let expected = "Pod \"p\": left alone because the pod uses the network of its node";
+    assert_eq!(result.notices, [expected]);
+}
+
+#[test]
+fn errors_name_the_document() {
+    let good = "{apiVersion: v1, kind: Service}";
+    let cases = [
+        ("a: [", "document 1"),
+        ("{kind: Pod}", "document 1: it has no apiVersion and kind"),
+        ("- a", "document 1: it has no apiVersion and kind"),
+        (
+            "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: 7}}",
+            "Deployment \"d\"",
+        ),
+        (
+            "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: 7}}",
+            "Pod \"p\"",
+        ),
+    ];
+    for (manifest, expected) in cases {
+        let error = injected(manifest).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let bad = "{apiVersion: v1, kind: Pod, metadata: {annotations: {sidecar.istio.io/proxyCPU: x}}, spec: {containers: []}}";
+    let error = injected(&format!("{good}\n---\n{bad}"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("document 2") && error.contains("proxyCPU"),
+        "{error}"
+    );
+}

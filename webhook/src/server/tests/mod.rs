@@ -1,0 +1,5 @@
+//! The server as its callers see it: over sockets, with TLS where TLS matters.
+
+mod fixture;
+mod lifecycle;
+mod requests;
