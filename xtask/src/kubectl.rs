@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
+use serde::Deserialize;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -63,8 +63,8 @@ impl Kubectl {
     /// When the cluster does not answer.
     pub(crate) fn unwell_namespaces(&self) -> Result<BTreeSet<String>> {
         let json = self.read(&["get", "pods", "--all-namespaces", "--output", "json"])?;
-        let list: List<Pod> = serde_json::from_str(&json).context("Reading all pods")?;
-        let unwell = list.items.into_iter().filter(|pod| !is_well(pod));
+        let pods: Pods = serde_json::from_str(&json).context("Reading all pods")?;
+        let unwell = pods.items.into_iter().filter(|pod| !is_well(pod));
         Ok(unwell.filter_map(|pod| pod.metadata.namespace).collect())
     }
 
@@ -74,9 +74,9 @@ impl Kubectl {
     /// When the cluster does not answer.
     pub(crate) fn pods(&self, namespace: &str) -> Result<Vec<Pod>> {
         let json = self.read(&["get", "pods", "--namespace", namespace, "--output", "json"])?;
-        let list: List<Pod> = serde_json::from_str(&json)
+        let pods: Pods = serde_json::from_str(&json)
             .with_context(|| format!("Reading the pods of namespace {namespace}"))?;
-        Ok(list.items)
+        Ok(pods.items)
     }
 
     /// Waits until every pod of `namespace` has all its containers ready, at least two of them: the
@@ -143,6 +143,12 @@ impl Kubectl {
             }
         }
     }
+}
+
+/// What kubectl prints: a list whose kind is `List`, whatever is in it.
+#[derive(Deserialize)]
+struct Pods {
+    items: Vec<Pod>,
 }
 
 /// The pod's name.
