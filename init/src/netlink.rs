@@ -23,6 +23,8 @@ const CREATE: u16 = 0x400;
 const ERROR: u16 = 2;
 /// The attribute that carries an address.
 const ADDRESS: u16 = 1;
+/// Nobody else can have the address, and so it can be used at once, without asking around first.
+const NO_DUPLICATE_DETECTION: u8 = 2;
 /// An address that is good within this host alone.
 const SCOPE_HOST: u8 = 254;
 /// The header before every message.
@@ -53,7 +55,12 @@ fn address_request(kind: u16, flags: u16) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let index = if_nametoindex("lo")?;
-    let mut body = vec![AddressFamily::Inet6 as u8, 128, 0, SCOPE_HOST];
+    let mut body = vec![
+        AddressFamily::Inet6 as u8,
+        128,
+        NO_DUPLICATE_DETECTION,
+        SCOPE_HOST,
+    ];
     body.extend(index.to_ne_bytes());
     body.extend(20u16.to_ne_bytes());
     body.extend(ADDRESS.to_ne_bytes());

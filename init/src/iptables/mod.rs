@@ -44,8 +44,8 @@ impl Iptables {
     /// Finds the programs to use for a family, and our rules as they see them.
     ///
     /// # Errors
-    /// When there are none, or when they cannot read the rules. Of several the failure of the
-    /// preferred kind.
+    /// When there are none, or when they cannot read the rules. If no kind can, the failure of the
+    /// preferred one.
     pub fn choose(family: Family, forced: Option<Variant>) -> Result<(Self, State), Failure> {
         let variants = match forced {
             Some(variant) => &[Some(variant)][..],
@@ -59,6 +59,7 @@ impl Iptables {
         {
             match iptables.state() {
                 Ok(state) => return Ok((iptables, state)),
+                Err(failure) if !failure.is_of_this_variant() => return Err(failure),
                 Err(failure) => first_failure.get_or_insert(failure),
             };
         }

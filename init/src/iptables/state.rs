@@ -6,7 +6,7 @@
 //! ever looked at or touched. The order of rules counts. Where our jumps stand among other people's
 //! rules does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::text;
@@ -21,16 +21,19 @@ pub struct State {
     tables: BTreeMap<String, TableState>,
 }
 
-/// Our part of one table: rules in order, by the name of their chain.
+/// Our part of one table: the jumps in built-in chains, and our chains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct TableState {
-    hooks: BTreeMap<String, Vec<String>>,
-    chains: BTreeMap<String, Vec<String>>,
+    hooks: Rules,
+    chains: Rules,
 }
 
+/// Rules in order, by the name of their chain.
+type Rules = BTreeMap<String, Vec<String>>;
+
 static NO_TABLE: TableState = TableState {
-    hooks: BTreeMap::new(),
-    chains: BTreeMap::new(),
+    hooks: Rules::new(),
+    chains: Rules::new(),
 };
 
 impl From<&Ruleset> for State {
@@ -100,9 +103,9 @@ impl State {
     pub fn change_to(&self, wanted: &Self) -> String {
         let mut input = String::new();
         let names = self.tables.keys().chain(wanted.tables.keys());
-        for name in names.collect::<std::collections::BTreeSet<_>>() {
-            let table = |state: &'_ Self| state.tables.get(name).cloned().unwrap_or_default();
-            table(self).change_to(&table(wanted), name, &mut input);
+        for name in names.collect::<BTreeSet<_>>() {
+            self.table(name)
+                .change_to(wanted.table(name), name, &mut input);
         }
         input
     }
@@ -111,12 +114,15 @@ impl State {
     pub fn first_difference(&self, found: &Self) -> Option<String> {
         let names = self.tables.keys().chain(found.tables.keys());
         names.into_iter().find_map(|name| {
-            let table = |state: &Self| state.tables.get(name).cloned().unwrap_or_default();
-            let (wanted, found) = (table(self), table(found));
+            let (wanted, found) = (self.table(name), found.table(name));
             let difference = difference(&wanted.hooks, &found.hooks)
                 .or_else(|| difference(&wanted.chains, &found.chains))?;
             Some(format!("table {name}, {difference}"))
         })
+    }
+
+    fn table(&self, name: &str) -> &TableState {
+        self.tables.get(name).unwrap_or(&NO_TABLE)
     }
 }
 
@@ -169,8 +175,6 @@ impl TableState {
         line(format_args!("COMMIT"));
     }
 }
-
-type Rules = BTreeMap<String, Vec<String>>;
 
 /// What `other` lacks or has otherwise.
 fn differing<'a>(

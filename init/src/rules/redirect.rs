@@ -17,6 +17,8 @@
 //! - A chain that nothing jumps to is not made (ISTIO_INBOUND when no inbound port is redirected).
 //! - Whether an include range lies in loopback is asked per family.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::{
@@ -49,7 +51,7 @@ impl Builder<'_> {
     fn nat(&self) -> TableRules {
         let options = self.options;
         let mut hooks = Vec::new();
-        let mut chains = std::collections::BTreeMap::from([
+        let mut chains = BTreeMap::from([
             (Chain::Output, self.output()),
             (Chain::Redirect, redirect_to(options.outbound_capture)),
             (Chain::InRedirect, redirect_to(options.inbound_capture)),

@@ -1,0 +1,149 @@
+//! Connections, who accepts them, and which destination the kernel remembers for them.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use socket2::{Domain, Socket, Type};
+
+use super::Namespace;
+
+/// How long anything may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection is tried that nobody may answer.
+const CONNECT: Duration = Duration::from_millis(1500);
+
+/// Who accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The proxy's outbound port.
+    OutboundProxy,
+    /// The proxy's inbound port.
+    InboundProxy,
+    /// A port of the application, or of the proxy, that was connected to directly.
+    Application,
+    /// A server that is not in the pod.
+    Outside,
+}
+
+/// Where a connection arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Who accepted it.
+    pub(crate) place: Place,
+    /// Where it was meant to go.
+    pub(crate) original: SocketAddr,
+}
+
+/// A connection to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    /// From outside to the pod, or else from the pod.
+    pub(crate) from_outside: bool,
+    /// The user whose socket it is.
+    pub(crate) uid: u32,
+    /// The group whose socket it is.
+    pub(crate) gid: u32,
+    /// The address to send from, if it matters.
+    pub(crate) source: Option<IpAddr>,
+    /// Where to.
+    pub(crate) to: SocketAddr,
+}
+
+/// Everybody who listens, in all namespaces.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Vec<(Place, Socket)>);
+
+impl Listeners {
+    /// Listens on these ports, on all addresses of both families.
+    pub(crate) fn add(&mut self, namespace: &Namespace, place: Place, ports: &[u16]) {
+        for port in ports {
+            for address in [
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ] {
+                let listener = namespace.enter(|| listen(SocketAddr::new(address, *port)));
+                self.0.push((place, listener.unwrap()));
+            }
+        }
+    }
+
+    /// Makes a connection and finds out who got it; `None` if it was refused or not answered.
+    pub(crate) fn arrival_of(&self, from: &Namespace, flow: &Flow) -> Option<Arrival> {
+        let connection = match from.enter(|| connect(flow)) {
+            Ok(connection) => connection,
+            Err(error) if is_no_answer(&error) => return None,
+            Err(error) => panic!("{flow:?}: {error}"),
+        };
+        let local = connection.local_addr().unwrap().as_socket().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let mut polled: Vec<_> = self
+                .0
+                .iter()
+                .map(|(_, it)| PollFd::new(it.as_fd(), PollFlags::POLLIN))
+                .collect();
+            poll(&mut polled, PollTimeout::try_from(PATIENCE).unwrap()).unwrap();
+            for (place, listener) in &self.0 {
+                let Ok((accepted, peer)) = listener.accept() else {
+                    continue;
+                };
+                if peer
+                    .as_socket()
+                    .is_some_and(|peer| peer.port() == local.port())
+                {
+                    return Some(Arrival {
+                        place: *place,
+                        original: original(&accepted),
+                    });
+                }
+            }
+        }
+        panic!("{flow:?}: connected, but to none of the listeners");
+    }
+}
+
+fn is_no_answer(error: &io::Error) -> bool {
+    let kinds = [
+        ErrorKind::ConnectionRefused,
+        ErrorKind::TimedOut,
+        ErrorKind::HostUnreachable,
+    ];
+    kinds.contains(&error.kind())
+}
+
+/// Connects on a thread that dies afterwards, and with it the ids it took.
+fn connect(flow: &Flow) -> io::Result<Socket> {
+    setfsgid(Gid::from_raw(flow.gid));
+    setfsuid(Uid::from_raw(flow.uid));
+    let socket = Socket::new(Domain::for_address(flow.to), Type::STREAM, None)?;
+    if let Some(source) = flow.source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect_timeout(&flow.to.into(), CONNECT)?;
+    Ok(socket)
+}
+
+/// The destination before redirection; where nothing was redirected, the destination.
+fn original(connection: &Socket) -> SocketAddr {
+    let remembered = match connection.domain().unwrap() {
+        Domain::IPV4 => connection.original_dst_v4(),
+        _ => connection.original_dst_v6(),
+    };
+    let address = remembered.or_else(|_| connection.local_addr()).unwrap();
+    address.as_socket().unwrap()
+}
+
+fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(64)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

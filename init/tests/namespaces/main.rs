@@ -1,0 +1,15 @@
+//! The program against the real kernel, in network namespaces of its own. Needs root, iproute2 and
+//! iptables of both kinds; a test that cannot run fails and says what is missing.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod failures;
+mod flows;
+mod harness;
+mod state;
