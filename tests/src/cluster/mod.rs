@@ -23,12 +23,13 @@ mod boot;
 mod cache;
 mod cgroup;
 mod cli;
-mod command;
+pub(crate) mod command;
 mod component;
 mod config;
 mod health;
 mod images;
 mod load_balancer;
+mod lock;
 mod machine;
 mod name;
 mod network;
@@ -198,5 +199,24 @@ impl Cluster {
         std::fs::copy(&admin, self.kubeconfig())
             .map(drop)
             .with_context(|| format!("Copying {}", admin.display()))
+    }
+}
+
+/// A cluster that is nowhere, for tests of what is rendered for one.
+#[cfg(test)]
+mod example {
+    use super::*;
+
+    pub(crate) fn cluster(nodes: u8) -> Cluster {
+        let slot = Slot::first_free(&[]).unwrap();
+        let folder = PathBuf::from("/cache/run/mesh");
+        let node = |number| Node::new("mesh", number, slot.plan(), &folder);
+        let nodes = (1..=nodes).map(node).collect();
+        Cluster {
+            name: "mesh".parse().unwrap(),
+            slot,
+            folder,
+            nodes,
+        }
     }
 }

@@ -1,0 +1,76 @@
+//! What a running process has used, as the kernel counts it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::process::{Child, Command};
+
+/// Kernel ticks per second of `/proc/PID/stat` (`USER_HZ`, fixed on Linux).
+const TICKS: f64 = 100.0;
+
+/// A process of the lab; it ends with this value.
+pub(crate) struct Process {
+    child: Child,
+    pid: u32,
+}
+
+impl Process {
+    /// Starts `command` with its output in a file.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
+        let file = fs::File::create(log).with_context(|| format!("Writing {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("Starting {:?}", command.as_std().get_program()))?;
+        let pid = child.id().context("the process has ended at once")?;
+        Ok(Self { child, pid })
+    }
+
+    /// CPU time used so far, user and system.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The name in brackets may hold spaces; fields 14 and 15 are counted from behind it.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks: f64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
+        Ok(Duration::from_secs_f64(ticks / TICKS))
+    }
+
+    /// Resident memory now, in bytes.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(crate) fn memory(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        Ok(kilobytes.context("no VmRSS")? * 1024.0)
+    }
+
+    /// Ends the process and waits for it.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.child
+            .kill()
+            .await
+            .context("Ending a process of the lab")
+    }
+}
