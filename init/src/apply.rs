@@ -35,14 +35,13 @@ pub fn apply(options: &Options, ipv6: Ipv6) -> Result<(), Error> {
     sides.extend(leftovers);
     let mut done: Vec<&Side> = Vec::new();
     for side in &mut sides {
-        match side.bring_about(options) {
-            Ok(()) => done.push(side),
-            Err(error) => {
-                tolerate(side.after_taking_back(error), side.family, ipv6).map_err(|error| {
-                    done.iter()
-                        .fold(error, |error, side| side.after_taking_back(error))
-                })?
-            }
+        let Err(error) = side.bring_about(options) else {
+            done.push(side);
+            continue;
+        };
+        if let Err(error) = tolerate(side.after_taking_back(error), side.family, ipv6) {
+            let undone = |error, side: &&Side| side.after_taking_back(error);
+            return Err(done.iter().rev().fold(error, undone));
         }
     }
     Ok(())

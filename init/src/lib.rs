@@ -3,7 +3,7 @@
 //!
 //! The path of one run: [`options`] are parsed and checked, [`rules`] turns them into rules (a pure
 //! function, one rule set per address family), [`apply`] brings the kernel from the state it is in
-//! to those rules through [`iptables`], and [`probe`] opens a connection to see that they work.
+//! to those rules through [`iptables`], and `probe` opens a connection to see that they work.
 //!
 //! No async runtime, no TLS, no Kubernetes: it runs in every pod, with the most privilege of all,
 //! and is gone after a few milliseconds.

@@ -167,6 +167,21 @@ fn a_pod_without_ipv6_addresses_starts_without_ip6tables() {
 }
 
 #[test]
+fn loopback_without_ipv6_is_an_error_where_the_pod_has_it() {
+    let namespace = dual_stack();
+    namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1").unwrap());
+    let message = error(&namespace.output(program().args(DEFAULT)), 1);
+    assert_says(
+        &message,
+        &[
+            "Cannot add address ::6 on interface lo",
+            "net.ipv6.conf.lo.disable_ipv6",
+        ],
+    );
+    assert_untouched(&namespace);
+}
+
+#[test]
 fn when_one_family_fails_the_other_is_taken_back() {
     let without_module = "cat >/dev/null; echo \"ip6tables-restore v1.8.9 (nf_tables): line 17: RULE_APPEND failed (No such file or directory): rule in chain ISTIO_OUTPUT\" >&2; exit 1";
     let namespace = dual_stack();
