@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    fn owner(kind: &str, name: &str, labels: serde_json::Value) -> Owner {
+    fn owner(kind: &str, name: &str, labels: &serde_json::Value) -> Owner {
         let reference = json!({"apiVersion": "x/v1", "kind": kind, "name": name, "uid": "u", "controller": true});
         let pod = json!({"metadata": {
             "generateName": "g-", "name": "p", "labels": labels, "ownerReferences": [reference]
@@ -154,7 +154,7 @@ mod tests {
             ("StatefulSet", "db", json!({}), "x/v1 StatefulSet db"),
         ];
         for (kind, name, labels, expected) in cases {
-            let owner = owner(kind, name, labels);
+            let owner = owner(kind, name, &labels);
             assert_eq!(
                 format!("{} {} {}", owner.api_version, owner.kind, owner.name),
                 expected

@@ -4,6 +4,8 @@
 //! ConfigMaps, and what came out: `injected.yaml` and `patch.json`, or `error.txt`, or `skipped.txt`.
 //! `UPDATE_GOLDEN=1 cargo test -p lateen-webhook --test golden` writes what came out anew.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +80,7 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
     if let Outcome::Skipped(reason) = &outcome {
         return Outputs::from([("skipped.txt", format!("{reason}\n"))]);
     }
-    let Some(patch) = outcome.clone().patch(typed.clone()) else {
+    let Some(patch) = outcome.clone().patch(typed) else {
         return Outputs::from([("skipped.txt", "already injected\n".to_owned())]);
     };
     let mut injected = pod.clone();

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Rewrites the probes of one container; the container and what the agent is told.
-fn rewritten(container: Value) -> (Value, Value) {
+fn rewritten(container: &Value) -> (Value, Value) {
     let spec = json!({"containers": [container]});
     let mut spec: PodSpec = serde_json::from_value(spec).unwrap();
     let probers = rewrite(&mut spec, 15020, true);
@@ -13,7 +13,7 @@ fn rewritten(container: Value) -> (Value, Value) {
 
 #[test]
 fn the_agent_asks_what_the_kubelet_would_have_asked() {
-    let (container, probers) = rewritten(json!({
+    let (container, probers) = rewritten(&json!({
         "name": "web",
         "ports": [{"name": "http", "containerPort": 8080}],
         "readinessProbe": {
@@ -89,13 +89,13 @@ fn probes_that_are_none_of_ours_stay() {
         json!({"httpGet": {"port": 15020, "path": "/app-health/web/livez"}}),
     ] {
         let container = json!({"name": "web", "livenessProbe": probe});
-        let (after, probers) = rewritten(container.clone());
+        let (after, probers) = rewritten(&container);
         assert_eq!((after, probers), (container, json!({})));
     }
     let hooks =
         json!({"preStop": {"exec": {"command": ["x"]}}, "postStart": {"sleep": {"seconds": 1}}});
     let container = json!({"name": "web", "lifecycle": hooks});
-    assert_eq!(rewritten(container.clone()), (container, json!({})));
+    assert_eq!(rewritten(&container), (container, json!({})));
 }
 
 #[test]
