@@ -13,7 +13,6 @@ use crate::values::Sources;
 #[command(
     name = "lateenctl",
     version,
-    disable_version_flag = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -164,9 +163,6 @@ impl ValueFlags {
 /// Flags of `install`.
 #[derive(Debug, Args)]
 pub struct Install {
-    /// Values of the installation.
-    #[command(flatten)]
-    pub values: ValueFlags,
     /// Do not ask
     #[arg(short = 'y', long)]
     pub skip_confirmation: bool,
@@ -179,6 +175,9 @@ pub struct Install {
     /// Overwrite fields that somebody changed by hand since the last installation
     #[arg(long)]
     pub force: bool,
+    /// Values of the installation.
+    #[command(flatten)]
+    pub values: ValueFlags,
 }
 
 /// Flags of `uninstall`.

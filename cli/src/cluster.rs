@@ -9,29 +9,35 @@ use crate::arguments::Connection;
 /// A client for the cluster that flags, `KUBECONFIG` or the pod we run in tell.
 ///
 /// # Errors
-/// Says which kubeconfig or context cannot be used. The cluster is not contacted yet.
-pub fn connect(connection: &Connection) -> impl Future<Output = Result<Client>> {
+/// Says which kubeconfig or context cannot be used, or which API server does not answer.
+pub async fn connect(connection: &Connection) -> Result<Client> {
+    let config = configuration(connection).await?;
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).context("cannot make a client for the cluster")?;
+    client
+        .apiserver_version()
+        .await
+        .with_context(|| format!("cannot reach the API server {address}"))?;
+    Ok(client)
+}
+
+async fn configuration(connection: &Connection) -> Result<Config> {
     let options = KubeConfigOptions {
         context: connection.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let file = connection.kubeconfig.clone();
-    async move {
-        let config = match file {
-            Some(file) => {
-                let content = Kubeconfig::read_from(&file)
-                    .with_context(|| format!("cannot use kubeconfig {}", file.display()))?;
-                Config::from_custom_kubeconfig(content, &options)
-                    .await
-                    .map_err(anyhow::Error::new)
-            }
-            None if options.context.is_some() => Config::from_kubeconfig(&options)
+    let config = match &connection.kubeconfig {
+        Some(file) => {
+            let content = Kubeconfig::read_from(file)
+                .with_context(|| format!("cannot use kubeconfig {}", file.display()))?;
+            Config::from_custom_kubeconfig(content, &options)
                 .await
-                .map_err(anyhow::Error::new),
-            None => Config::infer().await.map_err(anyhow::Error::new),
-        };
-        let config =
-            config.context("cannot find a cluster; name a kubeconfig by -c or KUBECONFIG")?;
-        Client::try_from(config).context("cannot make a client for the cluster")
-    }
+                .map_err(anyhow::Error::new)
+        }
+        None if options.context.is_some() => Config::from_kubeconfig(&options)
+            .await
+            .map_err(anyhow::Error::new),
+        None => Config::infer().await.map_err(anyhow::Error::new),
+    };
+    config.context("cannot find a cluster; name a kubeconfig by -c or KUBECONFIG")
 }

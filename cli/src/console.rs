@@ -103,7 +103,8 @@ impl Console {
 }
 
 /// An error and its causes in one line, a cause that its effect quotes already only once.
-fn chain(error: &anyhow::Error) -> String {
+#[must_use]
+pub fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

@@ -119,7 +119,7 @@ impl Removal<'_> {
             .await?;
         removed += self
             .step(
-                "Certificate of the injector",
+                "Secrets and lease of the control plane",
                 self.written_by_control(purge),
             )
             .await?;

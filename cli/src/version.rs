@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::{Connection, OutputForm, Version as Options};
 use crate::cluster::connect;
-use crate::console::Console;
+use crate::console::{Console, chain};
 use crate::manifest::{COMPONENTS, Component};
 
 /// Pods that are asked for in one request.
@@ -68,9 +68,10 @@ pub async fn run(connection: &Connection, options: &Options, console: &Console) 
                 versions.mesh_version = Some(mesh);
                 versions.data_plane_version = Some(proxies);
             }
-            Err(error) => {
-                console.warning(&format!("The cluster's versions are unknown: {error:#}"))
-            }
+            Err(error) => console.warning(&format!(
+                "The cluster's versions are unknown: {}",
+                chain(&error)
+            )),
         }
     }
     console.result(&match options.output {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-use crate::console::Console;
+use crate::console::{Console, chain};
 
 /// Between two looks at the cluster.
 const INTERVAL: Duration = Duration::from_millis(300);
 /// So long a reason is ordinary start-up and not worth a line.
-const ORDINARY: Duration = Duration::from_secs(5);
+const ORDINARY: Duration = Duration::from_secs(8);
 /// Reasons change often in their details; between two lines at least this passes.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
@@ -52,7 +52,7 @@ impl Patience {
             let reason = match check().await {
                 Ok(State::Ready) => return Ok(started.elapsed()),
                 Ok(State::Waiting(reason)) => reason,
-                Err(error) => format!("{error:#}"),
+                Err(error) => chain(&error),
             };
             if started.elapsed() >= self.limit {
                 bail!("gave up after {:?} on \"{what}\": {reason}", self.limit);

@@ -9,6 +9,7 @@ mod conflict;
 mod pending;
 mod published;
 mod rollout;
+mod strangers;
 
 use std::time::Instant;
 
@@ -56,6 +57,7 @@ pub async fn run(connection: &Connection, options: &Install, console: &Console) 
         console,
         patience: Patience::new(options.readiness_timeout.into()),
     };
+    strangers::refuse(&steps.client, &manifest.namespace).await?;
     steps
         .ensure_namespace(&manifest.namespace, options.dry_run)
         .await?;
@@ -165,11 +167,9 @@ impl Steps<'_> {
     /// Makes the control plane's namespace if there is none. One that exists is left as it is.
     async fn ensure_namespace(&self, name: &str, dry_run: bool) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let reach = || "cannot reach the cluster".to_owned();
-        if namespaces
-            .get_opt(name)
-            .await
-            .with_context(reach)?
+        let found = namespaces.get_opt(name).await;
+        if found
+            .with_context(|| format!("cannot look at namespace {name}"))?
             .is_some()
         {
             return Ok(());

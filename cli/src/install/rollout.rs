@@ -72,7 +72,12 @@ fn lag(deployment: &Deployment) -> Option<String> {
     if available < wanted {
         return Some(format!("{available} of {wanted} pods ready"));
     }
-    (all > updated).then(|| format!("{} old pods still end", all - updated))
+    (all > updated).then(|| {
+        format!(
+            "{} old pods stay until the new ones are ready",
+            all - updated
+        )
+    })
 }
 
 /// Why Kubernetes does not even make the pods: quotas, Pod Security, other webhooks.
@@ -185,7 +190,7 @@ mod tests {
             ),
             (
                 json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 3}),
-                Some("1 old pods still end"),
+                Some("1 old pods stay until the new ones are ready"),
             ),
             (
                 json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}),
