@@ -40,10 +40,7 @@ pub(crate) fn read(kind: &'static str, yaml: &str) -> Result<Value, Error> {
         kind,
         reason: error.to_string(),
     })?;
-    let mut value = parsed.unwrap_or_default();
-    if value.is_null() {
-        value = Value::Object(serde_json::Map::new());
-    }
+    let value = without_nulls(&parsed.unwrap_or_default());
     if !value.is_object() {
         let reason = "expected fields, such as `name: value`".to_owned();
         return Err(Error::Field {
@@ -52,7 +49,6 @@ pub(crate) fn read(kind: &'static str, yaml: &str) -> Result<Value, Error> {
             reason,
         });
     }
-    remove_nulls(&mut value);
     Ok(value)
 }
 
@@ -91,6 +87,16 @@ fn join(parent: &str, child: &str) -> String {
     } else {
         format!("{parent}.{child}")
     }
+}
+
+/// A tree without its nulls; nothing at all is an empty object.
+pub(crate) fn without_nulls(value: &Value) -> Value {
+    let mut value = match value {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        value => value.clone(),
+    };
+    remove_nulls(&mut value);
+    value
 }
 
 fn remove_nulls(value: &mut Value) {
