@@ -13,12 +13,13 @@ use super::component::Component;
 use super::config;
 use super::health;
 use super::images::{self, Images};
+use super::lock::Lock;
 use super::machine;
 use super::name::Name;
 use super::network::{self, Network};
 use super::node::{self, Node};
 use super::progress::Progress;
-use super::record::{Lock, Record};
+use super::record::Record;
 use super::tools::{KUBERNETES, PAUSE};
 use super::wait::until;
 use super::{Cluster, Spec};
@@ -224,7 +225,7 @@ impl Boot<'_> {
         let running = node.programs();
         for component in components {
             if component.find_in(&running).is_none() {
-                let program = component.command(cluster, node, &self.programs.kubernetes)?;
+                let program = component.detached(cluster, node, &self.programs.kubernetes)?;
                 node.start_program(&program).await?;
             }
         }

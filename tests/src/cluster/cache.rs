@@ -3,9 +3,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use super::lock::Lock;
 
 /// Folders that a node of the cluster hides behind its own.
 const HIDDEN_ON_NODES: [&str; 3] = ["/run", "/var/lib", "/var/log"];
@@ -95,13 +98,20 @@ impl Cache {
         }
         fs::create_dir_all(&folder)
             .with_context(|| format!("Making the cache folder {}", folder.display()))?;
-        let unfinished = tempfile::Builder::new()
-            .prefix(".unfinished-")
-            .tempdir_in(&folder)
-            .with_context(|| format!("Making a folder in {}", folder.display()))?;
-        let made = unfinished.path().join("made");
-        make(made.clone()).await?;
-        publish(&made, &wanted)?;
+        // Alone with it, so that whatever is unfinished is somebody's who did not finish.
+        let _alone = Lock::take(self, name)?;
+        if wanted.exists() {
+            return Ok(wanted);
+        }
+        let unfinished = folder.join(format!(".unfinished-{name}"));
+        remove(&unfinished)?;
+        let made = make(unfinished.clone()).await;
+        if let Err(error) = made {
+            remove(&unfinished)?;
+            return Err(error);
+        }
+        fs::rename(&unfinished, &wanted)
+            .with_context(|| format!("Writing {}", wanted.display()))?;
         Ok(wanted)
     }
 
@@ -124,11 +134,17 @@ impl Cache {
     }
 }
 
-/// Renames, content with somebody else having been faster.
-fn publish(made: &Path, wanted: &Path) -> Result<()> {
-    match fs::rename(made, wanted) {
-        Err(_) if wanted.exists() => Ok(()),
-        outcome => outcome.with_context(|| format!("Writing {}", wanted.display())),
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("Removing {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -88,7 +88,7 @@ impl Component {
     ///
     /// # Errors
     /// When its program cannot be found.
-    pub(crate) fn command(self, cluster: &Cluster, node: &Node, tools: &Path) -> Result<Detached> {
+    pub(crate) fn detached(self, cluster: &Cluster, node: &Node, tools: &Path) -> Result<Detached> {
         let arguments = match self {
             Self::ApiServer => api_server(cluster, node),
             Self::Containerd => {
@@ -194,6 +194,9 @@ fn controller_manager(cluster: &Cluster) -> Vec<String> {
         flag("cluster-signing-cert-file", file("ca.crt")),
         flag("cluster-signing-key-file", file("ca.key")),
         flag("use-service-account-credentials", true),
+        // Twenty a second would be what limits how fast a Deployment of fifty pods comes up.
+        flag("kube-api-qps", 500),
+        flag("kube-api-burst", 1000),
         flag("leader-elect", false),
     ]
 }
@@ -243,4 +246,51 @@ fn shown(path: &Path) -> String {
 /// The address under which containerd's own client finds it, on the node.
 pub(crate) fn containerd_client() -> [&'static str; 4] {
     ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::example::cluster;
+
+    #[test]
+    fn only_the_first_node_runs_the_control_plane() {
+        let cluster = cluster(2);
+        let of = |index: usize| Component::of_node(&cluster.nodes()[index]).collect::<Vec<_>>();
+        assert_eq!(of(0)[..5], Component::CONTROL_PLANE);
+        assert_eq!(of(0)[5..], Component::EVERY_NODE);
+        assert_eq!(of(1), Component::EVERY_NODE);
+    }
+
+    #[test]
+    fn every_component_recognises_the_process_it_starts() {
+        let cluster = cluster(1);
+        let node = &cluster.nodes()[0];
+        let processes: Vec<_> = Component::of_node(node)
+            .map(|component| {
+                component
+                    .detached(&cluster, node, "/tools".as_ref())
+                    .unwrap()
+            })
+            .map(|program| {
+                Process::example(&[&[shown(&program.path)], &*program.arguments].concat())
+            })
+            .collect();
+        for (index, component) in Component::of_node(node).enumerate() {
+            let found = component.find_in(&processes).unwrap();
+            assert!(
+                std::ptr::eq(found, &processes[index]),
+                "{}",
+                component.name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_api_server_serves_both_families() {
+        let cluster = cluster(1);
+        let arguments = api_server(&cluster, &cluster.nodes()[0]);
+        let range = "--service-cluster-ip-range=10.102.0.0/16,fd1a:7ee0:0:2::/112";
+        assert!(arguments.contains(&range.to_owned()), "{arguments:#?}");
+    }
 }

@@ -118,6 +118,10 @@ fn container_network(node: &Node) -> Value {
         "cniVersion": "0.4.0",
         "name": "cluster",
         "plugins": [
+            // Duplicate address detection would add up to two seconds to the start of every pod; the
+            // plugin that switches it off has to come after another, and before the link is there.
+            {"type": "loopback"},
+            {"type": "tuning", "sysctl": {"net.ipv6.conf.default.accept_dad": "0"}},
             {
                 "type": "ptp",
                 "ipMasq": false,
@@ -147,7 +151,7 @@ fn node_object(node: &Node) -> Value {
                 "topology.kubernetes.io/zone": node.zone(),
             },
         },
-        "spec": {"podCIDR": v4.clone(), "podCIDRs": [v4, v6]},
+        "spec": {"podCIDR": v4, "podCIDRs": [v4, v6]},
     })
 }
 
@@ -158,4 +162,46 @@ fn dns(plan: Plan) -> String {
         .replace("${DNS_V6}", &plan.dns().v6.to_string())
         .replace("${HOST_V4}", &plan.host().v4.to_string())
         .replace("${HOST_V6}", &plan.host().v6.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::example::cluster;
+
+    #[test]
+    fn pods_get_an_address_of_each_family_and_keep_it() {
+        let network = container_network(&cluster(2).nodes()[1]);
+        let routed = network["plugins"].as_array().unwrap();
+        let routed = routed
+            .iter()
+            .find(|plugin| plugin["type"] == "ptp")
+            .unwrap();
+        assert_eq!(routed["ipMasq"], false);
+        assert_eq!(
+            routed["ipam"]["ranges"],
+            json!([[{"subnet": "10.101.2.0/24"}], [{"subnet": "fd1a:7ee0:0:102::/64"}]])
+        );
+    }
+
+    #[test]
+    fn nodes_of_two_clusters_share_no_control_group() {
+        let cluster = cluster(2);
+        let kubelet = kubelet(&cluster.nodes()[1], cluster.plan(), &cluster.certificates());
+        assert_eq!(kubelet["cgroupRoot"], "/mesh-node2");
+    }
+
+    #[test]
+    fn the_first_objects_are_complete() {
+        let cluster = cluster(2);
+        let objects = first_objects(cluster.nodes(), cluster.plan()).unwrap();
+        assert!(!objects.contains("${"), "{objects}");
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&objects).unwrap();
+        let kinds = objects
+            .iter()
+            .map(|object| object["kind"].as_str().unwrap());
+        assert_eq!(kinds.filter(|kind| *kind == "Node").count(), 2);
+        let zone = &objects.last().unwrap()["metadata"]["labels"]["topology.kubernetes.io/zone"];
+        assert_eq!(zone, "local-2");
+    }
 }

@@ -260,3 +260,6 @@ fn route_changes(current: &Routes, wanted: &Routes) -> String {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests;

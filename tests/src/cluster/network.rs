@@ -61,10 +61,9 @@ impl Network<'_> {
             "net.bridge.bridge-nf-call-iptables=0",
             "net.bridge.bridge-nf-call-ip6tables=0",
         ];
+        let mut set = host("ip", ["netns", "exec", &switch, "sysctl", "-q", "-w"]);
         // Without that kernel module there is no filter to switch off.
-        run(&mut host("ip", ["netns", "exec", &switch, "sysctl", "-q", "-w"]).args(unfiltered))
-            .await
-            .ok();
+        run(set.args(unfiltered)).await.ok();
         for node in self.nodes {
             self.set_up_node(node).await?;
         }
@@ -324,3 +323,6 @@ fn masquerading(plan: Plan, pods: Range) -> String {
         pods.v4, pods.v6
     )
 }
+
+#[cfg(test)]
+mod tests;

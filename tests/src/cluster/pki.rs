@@ -254,3 +254,38 @@ impl Authority {
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::example::cluster;
+
+    #[test]
+    fn kubelets_are_known_by_the_name_of_their_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = Certificates::in_folder(folder.path().join("pki"));
+        let plan = cluster(2).plan();
+        certificates
+            .make("mesh", plan, &["mesh-node2".to_owned()])
+            .unwrap();
+        let pem = fs::read(certificates.file("kubelet-mesh-node2.crt")).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let subject = certificate.subject().to_string();
+        assert!(subject.contains("CN=system:node:mesh-node2"), "{subject}");
+        assert!(subject.contains("O=system:nodes"), "{subject}");
+    }
+
+    #[test]
+    fn the_server_is_known_by_its_service_and_its_node() {
+        let names = server_names(cluster(1).plan());
+        for name in [
+            "kubernetes.default.svc",
+            "10.102.0.1",
+            "fd1a:7ee0:0:2::1",
+            "10.100.0.11",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+        }
+    }
+}

@@ -71,6 +71,13 @@ impl Process {
             .unwrap_or_default()
     }
 
+    /// A process of these arguments, for tests of what looks for processes.
+    #[cfg(test)]
+    pub(crate) fn example(arguments: &[String]) -> Self {
+        let status = "State:\tS\nPPid:\t1\nNSpid:\t2\n";
+        Self::parse(2, status, arguments.join("\0").as_bytes()).unwrap()
+    }
+
     fn read(pid: i32) -> Option<Self> {
         let folder = Path::new("/proc").join(pid.to_string());
         let status = fs::read_to_string(folder.join("status")).ok()?;

@@ -1,12 +1,13 @@
-//! What is written down about a cluster, and the locks that keep two programs from working on one.
+//! What is written down about a cluster.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
+use super::lock::Lock;
 use super::name::Name;
 use super::network::ranges_in_use;
 use super::plan::{Range, Slot};
@@ -69,27 +70,5 @@ impl Record {
                 .map(Some),
             Err(_) => Ok(None),
         }
-    }
-}
-
-/// Held while a program works on something that others must leave alone.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Waits until nobody else has the lock of this name.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made.
-    pub(crate) fn take(cache: &Cache, name: &str) -> Result<Self> {
-        let folder = cache.locks();
-        fs::create_dir_all(&folder).with_context(|| format!("Making {}", folder.display()))?;
-        let path = folder.join(name);
-        let file = File::create(&path).with_context(|| format!("Making {}", path.display()))?;
-        file.lock()
-            .with_context(|| format!("Locking {}", path.display()))?;
-        Ok(Self { _file: file })
     }
 }
