@@ -9,7 +9,7 @@ use crate::snapshot::store::Store;
 
 /// How long a caller may be ahead of our watches: the kubelet reports a pod's address after the
 /// pod's first container has started.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who a caller says it is, and where it calls from.
 #[derive(Clone, Debug)]
@@ -43,6 +43,9 @@ pub enum Denied {
         /// Whom the caller proved to be.
         service_account: String,
     },
+    /// The pod has no address, so far as we know.
+    #[error("pod {0} has no address yet")]
+    NoAddress(String),
     /// The call does not come from the pod.
     #[error("address {address} is not an address of pod {pod}")]
     OtherAddress {
@@ -53,15 +56,27 @@ pub enum Denied {
     },
 }
 
+impl Denied {
+    /// Whether the watches may only be late.
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::NoSuchPod(_) | Self::OtherUid(_) | Self::NoAddress(_) => true,
+            Self::OtherServiceAccount { .. } | Self::OtherAddress { .. } => false,
+        }
+    }
+}
+
 impl Claim {
     /// Checks the claim, giving the watches a moment to catch up.
     ///
     /// # Errors
     /// What is not true about it.
     pub async fn verify(&self, store: &Store) -> Result<(), Denied> {
-        store
-            .wait_for(PATIENCE, |snapshot| self.check(snapshot))
-            .await
+        let check = |snapshot: &Snapshot| match self.check(snapshot) {
+            Err(denied) if denied.may_pass() => Err(denied),
+            verdict => Ok(verdict),
+        };
+        store.wait_for(PATIENCE, check).await?
     }
 
     fn check(&self, snapshot: &Snapshot) -> Result<(), Denied> {
@@ -84,12 +99,15 @@ impl Claim {
             });
         }
         // Pods on the host's network share addresses that may differ from the one they call from.
-        if !pod.host_network && !pod.addresses.contains(&self.address) {
-            return Err(Denied::OtherAddress {
-                pod: name(),
-                address: self.address,
-            });
+        if pod.host_network || pod.addresses.contains(&self.address) {
+            return Ok(());
         }
-        Ok(())
+        if pod.addresses.is_empty() {
+            return Err(Denied::NoAddress(name()));
+        }
+        Err(Denied::OtherAddress {
+            pod: name(),
+            address: self.address,
+        })
     }
 }

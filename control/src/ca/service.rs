@@ -9,7 +9,7 @@ use lateen_wire::ca::istio_certificate_service_server::IstioCertificateService;
 use lateen_wire::ca::{IstioCertificateRequest, IstioCertificateResponse};
 use tokio::sync::Semaphore;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
 
 use super::authority::{Authority, Subject};
@@ -25,8 +25,8 @@ use crate::snapshot::store::Store;
 /// Requests of one address at once, and per second after that.
 const BURST: u32 = 20;
 const PER_SECOND: u32 = 2;
-/// Requests under way, of all callers: bounds what is asked of the API server.
-const CONCURRENT: usize = 128;
+/// Tokens under review at a time, of all callers: bounds what is asked of the API server.
+const REVIEWS: usize = 32;
 
 /// The certificate service.
 pub struct CertificateService<T> {
@@ -36,7 +36,7 @@ pub struct CertificateService<T> {
     lifetimes: Lifetimes,
     metrics: Arc<Metrics>,
     callers: Buckets<IpAddr>,
-    slots: Semaphore,
+    reviews: Semaphore,
 }
 
 impl<T: Tokens> CertificateService<T> {
@@ -50,7 +50,7 @@ impl<T: Tokens> CertificateService<T> {
         metrics: Arc<Metrics>,
     ) -> Self {
         let callers = Buckets::new(BURST, PER_SECOND);
-        let slots = Semaphore::new(CONCURRENT);
+        let reviews = Semaphore::new(REVIEWS);
         Self {
             authority,
             store,
@@ -58,38 +58,38 @@ impl<T: Tokens> CertificateService<T> {
             lifetimes,
             metrics,
             callers,
-            slots,
+            reviews,
         }
     }
 
     /// Who calls, proved by its token and by where it calls from.
     async fn identify(&self, peer: &Peer, headers: &MetadataMap) -> Result<Identity, Status> {
-        let counters = &self.metrics.authority;
-        let token = bearer_token(headers).ok_or_else(|| {
-            counters.authentication_failures.inc();
-            Status::unauthenticated("the request has no bearer token")
-        })?;
-        let bearer = self.tokens.review(token).await.map_err(|error| {
-            warn!(%error, address = %peer.address, "A certificate is refused.");
+        let identity = match self.review(headers).await {
+            Ok(bearer) => self.identity_of(bearer, peer).await,
+            Err(status) => Err(status),
+        };
+        identity.inspect_err(|status| {
+            warn!(reason = status.message(), address = %peer.address, "A certificate is refused.");
+            let counters = &self.metrics.authority;
+            match status.code() {
+                Code::PermissionDenied => counters.identity_errors.inc(),
+                _ => counters.authentication_failures.inc(),
+            }
+        })
+    }
+
+    async fn review(&self, headers: &MetadataMap) -> Result<Bearer, Status> {
+        let token = bearer_token(headers)
+            .ok_or_else(|| Status::unauthenticated("the request has no bearer token"))?;
+        // Never closed, so there is always a permit in the end.
+        let _permit = self.reviews.acquire().await;
+        self.tokens.review(token).await.map_err(|error| {
             let message = error.to_string();
             match error {
-                TokenError::Invalid(_) => {
-                    counters.authentication_failures.inc();
-                    Status::unauthenticated(message)
-                }
-                TokenError::NotBound => {
-                    counters.identity_errors.inc();
-                    Status::permission_denied(message)
-                }
-                TokenError::Unavailable(_) => {
-                    counters.authentication_failures.inc();
-                    Status::unavailable(message)
-                }
+                TokenError::Invalid(_) => Status::unauthenticated(message),
+                TokenError::NotBound => Status::permission_denied(message),
+                TokenError::Unavailable(_) => Status::unavailable(message),
             }
-        })?;
-        self.identity_of(bearer, peer).await.inspect_err(|status| {
-            warn!(reason = status.message(), address = %peer.address, "A certificate is refused.");
-            counters.identity_errors.inc();
         })
     }
 
@@ -162,8 +162,7 @@ impl<T: Tokens> IstioCertificateService for CertificateService<T> {
         counters.requests.inc();
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.ok_or_else(|| Status::internal("a connection without a peer"))?;
-        let slot = self.slots.try_acquire();
-        if slot.is_err() || !self.callers.try_take(peer.address) {
+        if !self.callers.try_take(peer.address) {
             counters.throttled.inc();
             return Err(Status::resource_exhausted(
                 "too many certificate requests; wait a second",

@@ -51,6 +51,8 @@ fn happen(store: &Store, happening: &Happening) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn no_dependency_is_forgotten(happenings in happenings()) {
         let store = Arc::new(Store::new(Cluster::default()));
@@ -108,8 +110,7 @@ async fn a_change_reaches_exactly_those_who_depend_on_it() {
 
 #[tokio::test]
 async fn what_nobody_follows_is_forgotten() {
-    let store = Arc::new(Store::new(Cluster::default()));
-    let answers = Answers::new(store.clone());
+    let answers = Answers::new(Arc::new(Store::new(Cluster::default())));
     let inbox = Arc::new(Inbox::default());
     let keys = keys();
     for stream in 1..=2 {

@@ -258,6 +258,8 @@ pub(crate) fn documents() -> Vec<&'static str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn versions_do_not_depend_on_the_order_of_arrival(
         order in Just(documents()).prop_shuffle(),
