@@ -96,14 +96,24 @@ impl Bed {
         })
     }
 
+    /// `kubectl` in the bed's namespace: the program of `KUBECTL`, or of the `PATH`.
+    #[must_use]
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let program = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
+        let mut command = Command::new(program);
+        command
+            .args(["--namespace", &self.namespace])
+            .args(arguments);
+        command
+    }
+
     /// Runs `kubectl` in the bed's namespace, as a user would.
     ///
     /// # Errors
     /// When it is not there or fails; the message holds what it printed.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new("kubectl")
-            .args(["--namespace", &self.namespace])
-            .args(arguments)
+        let output = self
+            .kubectl_command(arguments)
             .stdin(Stdio::null())
             .output()
             .await

@@ -72,8 +72,8 @@ async fn a_kind_that_is_not_supported_yet_warns_on_apply() -> Result<()> {
         "kind": "EnvoyFilter", "metadata": { "name": "a" }, "spec": { "configPatches": [] } });
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(&file, filter.to_string())?;
-    let output = tokio::process::Command::new("kubectl")
-        .args(["--namespace", &bed.namespace, "apply", "-f"])
+    let output = bed
+        .kubectl_command(&["apply", "-f"])
         .arg(file.path())
         .output()
         .await?;
@@ -109,14 +109,9 @@ async fn exec_logs_and_port_forward_work_with_a_sidecar() -> Result<()> {
         .await?;
     ensure!(!logs.is_empty(), "the sidecar logs nothing");
 
-    let mut forward = tokio::process::Command::new("kubectl")
-        .args([
-            "--namespace",
-            &scene.bed.namespace,
-            "port-forward",
-            pod,
-            ":8080",
-        ])
+    let mut forward = scene
+        .bed
+        .kubectl_command(&["port-forward", pod, ":8080"])
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
