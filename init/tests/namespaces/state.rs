@@ -2,7 +2,7 @@
 //! not, and other people's rules stay as they are.
 
 use std::collections::BTreeSet;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -12,11 +12,13 @@ use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
 use lateen_init::pod::Accounts;
 use lateen_init::rules;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::harness::world::program;
-use super::harness::{DEFAULT, Namespace, VARIANTS};
+use super::harness::{DEFAULT, Namespace, VARIANTS, await_condition};
 
 /// Rules of somebody else: in our built-in chains, in chains of their own, in other tables.
 const FOREIGN: &str = "*filter
@@ -255,16 +257,19 @@ fn killed_at_any_point_each_family_is_whole_or_empty() {
             let namespace = Namespace::new();
             let mut command = program();
             command.args(flags(DEFAULT, variant)).stderr(Stdio::null());
+            command.process_group(0);
             let mut child = namespace.enter(|| command.spawn().unwrap());
             // The point in time is the very input of this test, not a way to wait for anything.
             thread::sleep(Duration::from_micros(500 * step));
             child.kill().unwrap();
             let status = child.wait().unwrap();
             assert!(status.success() || status.signal() == Some(9), "{status}");
-            // A change that was handed over before the kill is let finish by being waited for.
-            run(&namespace, &["--skip-rule-apply"]);
-            let found = settled(&namespace, variant);
-            for (found, whole) in found.iter().zip(&whole) {
+            // What it had started lives on for a moment, and finishes what it was given.
+            let group = Pid::from_raw(child.id().try_into().unwrap());
+            await_condition("the group of processes is gone", || {
+                killpg(group, None).is_err()
+            });
+            for (found, whole) in our_rules(&namespace, variant).iter().zip(&whole) {
                 assert!(
                     found.is_empty() || found == whole,
                     "{variant}, step {step}:\n{found}"
@@ -277,18 +282,6 @@ fn killed_at_any_point_each_family_is_whole_or_empty() {
                 "{variant}, step {step}"
             );
         }
-    }
-}
-
-/// Our rules once nobody changes them any more: a child of the killed program may still be at it.
-fn settled(namespace: &Namespace, variant: &str) -> [String; 2] {
-    let mut last = our_rules(namespace, variant);
-    loop {
-        let next = our_rules(namespace, variant);
-        if next == last {
-            return next;
-        }
-        last = next;
     }
 }
 
