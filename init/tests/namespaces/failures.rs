@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::harness::world::program;
-use super::harness::{DEFAULT, Namespace, PROXY, World, await_condition};
+use super::harness::{DEFAULT, Namespace, PROXY, World};
 
 /// A folder to be the whole PATH: programs as they are, and stand-ins.
 struct Programs(TempDir);
@@ -462,4 +462,13 @@ fn rules_can_be_made_and_tried_out_in_one_run() {
         &said,
         &["IPv4 traffic is redirected", "IPv6 traffic is redirected"],
     );
+}
+
+/// Waits until something is so.
+fn await_condition(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
 }

@@ -12,13 +12,14 @@ use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
 use lateen_init::pod::Accounts;
 use lateen_init::rules;
-use nix::sys::signal::killpg;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::harness::world::program;
-use super::harness::{DEFAULT, Namespace, VARIANTS, await_condition};
+use super::harness::{DEFAULT, Namespace, VARIANTS};
 
 /// Rules of somebody else: in our built-in chains, in chains of their own, in other tables.
 const FOREIGN: &str = "*filter
@@ -249,6 +250,8 @@ fn a_dry_run_changes_nothing_and_prints_what_would_be_applied() {
 
 #[test]
 fn killed_at_any_point_each_family_is_whole_or_empty() {
+    // The children of killed programs become ours, so that one can wait for them.
+    set_child_subreaper(true).unwrap();
     for variant in VARIANTS {
         let reference = Namespace::new();
         run(&reference, &flags(DEFAULT, variant));
@@ -261,6 +264,7 @@ fn killed_at_any_point_each_family_is_whole_or_empty() {
             let mut child = namespace.enter(|| command.spawn().unwrap());
             // The point in time is the very input of this test, not a way to wait for anything.
             thread::sleep(Duration::from_micros(500 * step));
+            let group = i32::try_from(child.id()).unwrap();
             child.kill().unwrap();
             let status = child.wait().unwrap();
             assert!(status.success() || status.signal() == Some(9), "{status}");

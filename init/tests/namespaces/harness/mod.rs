@@ -1,8 +1,6 @@
 //! What the tests stand on: namespaces ([`namespace`]), a pod and what is outside of it
 //! ([`world`]), connections between them and who got them ([`flow`]).
 
-use std::time::{Duration, Instant};
-
 pub(crate) mod flow;
 pub(crate) mod namespace;
 pub(crate) mod world;
@@ -38,12 +36,3 @@ pub(crate) const VARIANTS: [&str; 2] = ["nft", "legacy"];
 pub(crate) const APPLICATION: u32 = 1000;
 /// The user and group of the proxy.
 pub(crate) const PROXY: u32 = 1337;
-
-/// Waits until something is so.
-pub(crate) fn await_condition(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::yield_now();
-    }
-}
