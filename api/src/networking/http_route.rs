@@ -42,6 +42,9 @@ pub struct HttpRoute {
     pub mirrors: Vec<Mirror>,
     /// Deprecated: whole percent of requests that `mirror` gets.
     pub mirror_percent: Option<u32>,
+    /// Deprecated spelling of `mirrorPercent`.
+    #[serde(rename = "mirror_percent")]
+    pub mirror_percent_deprecated: Option<u32>,
     /// Share of requests that `mirror` gets; unset is all.
     pub mirror_percentage: Option<Percentage>,
     /// Which pages of other origins may read answers.
