@@ -160,11 +160,12 @@ impl Boot<'_> {
             .collect();
         let certificates = cluster.certificates();
         certificates.make(self.spec.name.as_str(), cluster.plan(), &nodes)?;
-        cluster.write_kubeconfig()?;
         for node in cluster.nodes() {
-            node.start(&self.programs.pause).await?;
             config::write(node, cluster.plan(), &certificates)?;
+            node.start(&self.programs.pause).await?;
         }
+        // Comes last: by it the next run knows that nothing was left out.
+        cluster.write_kubeconfig()?;
         self.progress
             .tell("Network, certificates and nodes are made");
         Ok(cluster)
@@ -289,7 +290,7 @@ fn existing(cache: &Cache, spec: &Spec) -> Result<Option<Cluster>> {
     let cluster = Cluster::new(cache, &spec.name, record);
     ensure!(
         record.nodes == spec.nodes || !is_whole(&cluster),
-        "Cluster {0} is up with {1} nodes; take it down first: `cargo xtask cluster down --name {0}`",
+        "Cluster {0} has {1} node(s); take it down first: `cargo xtask cluster down --name {0}`",
         spec.name,
         record.nodes
     );
