@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::server::body::BodyBudget;
-use lateen_webhook::server::listener::{self, Limits, Transport};
+use lateen_webhook::server::connection::Transport;
+use lateen_webhook::server::listener::{self, Limits};
 use lateen_webhook::server::metrics::Metrics;
 use lateen_webhook::server::readiness::Readiness;
 use lateen_webhook::server::{Shared, routes, tls};
@@ -86,16 +87,12 @@ async fn main() -> anyhow::Result<()> {
     let (shared, acceptor) = start_watches(&settings, &client, &ending, &mut watches)?;
     let admission = bind(settings.port).await?;
     let monitoring = bind(settings.monitoring_port).await?;
-    let ended = CancellationToken::new();
     let monitoring = tokio::spawn(listener::serve(
         monitoring,
         Transport::Plain,
         routes::monitoring(shared.clone()),
-        Limits {
-            least_lingering: std::time::Duration::ZERO,
-            ..Limits::default()
-        },
-        ended.clone(),
+        Limits::default(),
+        CancellationToken::new(),
     ));
     tokio::spawn(end_on_signal(ending.clone()));
     let admission_router = routes::admission(shared);
@@ -109,7 +106,7 @@ async fn main() -> anyhow::Result<()> {
     )
     .await;
     monitoring.abort();
-    ended.cancel();
+    watches.abort_all();
     tracing::info!("The injector ends.");
     Ok(())
 }

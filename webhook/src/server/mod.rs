@@ -1,10 +1,11 @@
 //! The admission server: what reaches the injector over the network, and what comes back.
 //!
-//! [`listener`] accepts connections and ends them, [`tls`] says who we are, [`routes`] reads
+//! [`listener`] accepts connections, [`connection`] serves them to their end, [`tls`] says who we are, [`routes`] reads
 //! requests, [`review`] answers admission reviews, [`readiness`] and [`metrics`] tell others how we
 //! fare.
 
 pub mod body;
+pub mod connection;
 pub mod listener;
 pub mod metrics;
 pub mod readiness;

@@ -23,7 +23,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 
 use super::super::body::BodyBudget;
-use super::super::listener::{Limits, Transport, serve};
+use super::super::connection::Transport;
+use super::super::listener::{Limits, serve};
 use super::super::metrics::Metrics;
 use super::super::readiness::{Bundles, Readiness};
 use super::super::tls::{self, Certificate};
@@ -37,10 +38,10 @@ pub(super) const SERVER_NAME: &str = "istio-sidecar-injector.istio-system.svc";
 /// Short times, so that a test need not wait.
 pub(super) const LIMITS: Limits = Limits {
     connections: 64,
-    head: Duration::from_secs(5),
+    first: Duration::from_secs(5),
     idle: Duration::from_secs(60),
+    round: Duration::from_millis(200),
     least_lingering: Duration::from_millis(300),
-    quiet: Duration::from_millis(200),
     most_lingering: Duration::from_secs(5),
     finishing: Duration::from_secs(5),
 };
@@ -148,6 +149,8 @@ pub(super) struct Client {
     sender: SendRequest<Full<Bytes>>,
     /// The certificate that the server showed.
     pub(super) peer: CertificateDer<'static>,
+    /// The last answer was the last one on this connection.
+    pub(super) was_asked_to_leave: bool,
 }
 
 impl Client {
@@ -157,7 +160,11 @@ impl Client {
         let peer = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Ok(Self { sender, peer })
+        Ok(Self {
+            sender,
+            peer,
+            was_asked_to_leave: false,
+        })
     }
 
     pub(super) async fn stream(
@@ -194,6 +201,8 @@ impl Client {
             .body(Full::new(body.into()))
             .unwrap();
         let response = self.sender.send_request(request).await.unwrap();
+        let connection = response.headers().get("connection");
+        self.was_asked_to_leave = connection.is_some_and(|value| value == "close");
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::super::readiness::Readiness;
 use super::super::tls::Certificate;
-use super::fixture::{Authority, Client, SERVER_NAME, Server, pod, review};
+use super::fixture::{Authority, Client, LIMITS, SERVER_NAME, Server, pod, review};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -187,4 +187,31 @@ async fn garbage_ends_its_own_connection_alone() {
         client.review("/inject", &review("Pod", &pod())).await["allowed"],
         json!(true)
     );
+}
+
+#[tokio::test]
+async fn an_ending_server_stays_as_long_as_clients_come_back() {
+    let authority = Authority::new();
+    let server = Server::start(&authority).await;
+    let mut client = Client::connect(server.address, authority.pem())
+        .await
+        .unwrap();
+    server.ending.cancel();
+    let begin = tokio::time::Instant::now();
+    let mut connections = 1;
+    while begin.elapsed() < 4 * LIMITS.least_lingering {
+        let response = client.review("/inject", &review("Pod", &pod())).await;
+        assert_eq!(response["allowed"], json!(true));
+        if client.was_asked_to_leave {
+            client = Client::connect(server.address, authority.pem())
+                .await
+                .unwrap();
+            connections += 1;
+        }
+    }
+    assert!(connections > 2, "nobody was asked to connect anew");
+    timeout(DEADLINE, server.serving)
+        .await
+        .expect("the server never ends")
+        .unwrap();
 }
