@@ -79,7 +79,7 @@ impl Metrics {
     /// Registers everything.
     #[must_use]
     pub fn new() -> Self {
-        let metrics = Self {
+        let mut metrics = Self {
             registry: Registry::default(),
             streams: Gauge::default(),
             pushes: Family::default(),
@@ -95,7 +95,12 @@ impl Metrics {
             leader: Gauge::default(),
             authority: AuthorityMetrics::default(),
         };
-        metrics.registered()
+        let mut registry = Registry::default();
+        metrics.register_discovery(&mut registry);
+        metrics.register_process(&mut registry);
+        metrics.authority.register(&mut registry);
+        metrics.registry = registry;
+        metrics
     }
 
     /// All metrics in the text format of Prometheus.
@@ -108,139 +113,159 @@ impl Metrics {
         Ok(text)
     }
 
-    fn registered(mut self) -> Self {
-        let mut registry = Registry::default();
-        let mut add = |name: &str, help: &str, metric: &dyn Register| {
-            metric.register(&mut registry, name, help);
-        };
-        add("pilot_xds_pushes", "Resources sent, by type", &self.pushes);
+    fn register_discovery(&mut self, registry: &mut Registry) {
+        let streams = Family::<Version, Gauge>::default();
+        self.streams = streams.get_or_create(&vec![("version", VERSION)]).clone();
         add(
+            registry,
+            "pilot_xds",
+            "Discovery streams that are open",
+            &streams,
+        );
+        add(
+            registry,
+            "pilot_xds_pushes",
+            "Resources sent, by type",
+            &self.pushes,
+        );
+        add(
+            registry,
             "pilot_proxy_convergence_time",
             "Seconds from a change to its answer being sent",
             &self.convergence,
         );
         add(
+            registry,
             "pilot_total_xds_rejects",
             "Answers that proxies refused",
             &self.rejects,
         );
         add(
+            registry,
             "pilot_xds_expired_nonce",
             "Outdated acknowledgements",
             &self.expired_nonces,
         );
         add(
+            registry,
             "lateen_control_stream_errors",
             "Streams refused or ended early",
             &self.stream_errors,
         );
-        add("pilot_services", "Services known", &self.services);
         add(
-            "pilot_k8s_reg_events",
-            "Events from watches",
-            &self.registry_events,
-        );
-        add(
+            registry,
             "lateen_control_handshake_errors",
             "Failed TLS handshakes",
             &self.handshake_errors,
         );
+        add(registry, "pilot_services", "Services known", &self.services);
         add(
+            registry,
+            "pilot_k8s_reg_events",
+            "Events from watches",
+            &self.registry_events,
+        );
+    }
+
+    fn register_process(&self, registry: &mut Registry) {
+        add(
+            registry,
             "lateen_control_mesh_config_errors",
-            "Refused MeshConfig",
+            "Mesh configurations refused",
             &self.mesh_config_errors,
         );
         add(
+            registry,
             "lateen_control_mesh_config_not_honoured",
-            "Fields of MeshConfig that are set and not acted upon",
+            "Fields of the mesh configuration that are set and not acted upon",
             &self.mesh_config_not_honoured,
         );
         add(
+            registry,
             "lateen_control_leader",
             "Whether this replica is the leader",
             &self.leader,
         );
 
-        let authority = &self.authority;
-        add(
-            "citadel_server_csr_count",
-            "Requests for certificates",
-            &authority.requests,
-        );
-        add(
-            "citadel_server_success_cert_issuance_count",
-            "Certificates signed",
-            &authority.issued,
-        );
-        add(
-            "citadel_server_authentication_failure_count",
-            "Callers without valid credentials",
-            &authority.authentication_failures,
-        );
-        add(
-            "citadel_server_id_extraction_err_count",
-            "Callers that are not the pod they claim to be",
-            &authority.identity_errors,
-        );
-        add(
-            "citadel_server_csr_parsing_err_count",
-            "Bad certificate requests",
-            &authority.parsing_errors,
-        );
-        add(
-            "citadel_server_csr_sign_err_count",
-            "Failures to sign",
-            &authority.signing_errors,
-        );
-        add(
-            "lateen_control_csr_throttled",
-            "Requests turned away",
-            &authority.throttled,
-        );
-        add(
-            "citadel_server_root_cert_expiry_timestamp",
-            "End of the root certificate's life",
-            &authority.root_expiry,
-        );
-        add(
-            "citadel_server_cert_chain_expiry_timestamp",
-            "End of the signing certificate's life",
-            &authority.chain_expiry,
-        );
-
-        let version = |label| vec![(label, VERSION)];
-        let streams: Family<Vec<(&str, &str)>, Gauge> =
-            Family::new_with_constructor(Gauge::default);
-        let info: Family<Vec<(&str, &str)>, Gauge> = Family::default();
-        info.get_or_create(&version("version")).set(1);
-        let build: Family<Vec<(&str, &str)>, Gauge> = Family::default();
+        let info = Family::<Version, Gauge>::default();
+        info.get_or_create(&vec![("version", VERSION)]).set(1);
+        add(registry, "pilot_info", "Version of this program", &info);
+        let build = Family::<Version, Gauge>::default();
         build
             .get_or_create(&vec![("component", "pilot"), ("tag", VERSION)])
             .set(1);
-        self.streams = streams.get_or_create(&version("version")).clone();
-        registry.register("pilot_xds", "Discovery streams that are open", streams);
-        registry.register("pilot_info", "Version of this program", info);
-        registry.register("istio_build", "Version of this component", build);
+        add(registry, "istio_build", "Version of this component", &build);
         registry.register_collector(Box::new(Process));
-        self.registry = registry;
-        self
     }
+}
+
+impl AuthorityMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let counters = [
+            (
+                "citadel_server_csr_count",
+                "Requests for certificates",
+                &self.requests,
+            ),
+            (
+                "citadel_server_success_cert_issuance_count",
+                "Certificates signed",
+                &self.issued,
+            ),
+            (
+                "citadel_server_authentication_failure_count",
+                "Callers without valid credentials",
+                &self.authentication_failures,
+            ),
+            (
+                "citadel_server_id_extraction_err_count",
+                "Callers that are not the pod they claim to be",
+                &self.identity_errors,
+            ),
+            (
+                "citadel_server_csr_parsing_err_count",
+                "Bad certificate requests",
+                &self.parsing_errors,
+            ),
+            (
+                "citadel_server_csr_sign_err_count",
+                "Failures to sign",
+                &self.signing_errors,
+            ),
+            (
+                "lateen_control_csr_throttled",
+                "Requests turned away",
+                &self.throttled,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            add(registry, name, help, counter);
+        }
+        add(
+            registry,
+            "citadel_server_root_cert_expiry_timestamp",
+            "End of the root certificate's life, in seconds since the epoch",
+            &self.root_expiry,
+        );
+        add(
+            registry,
+            "citadel_server_cert_chain_expiry_timestamp",
+            "End of the signing certificate's life, in seconds since the epoch",
+            &self.chain_expiry,
+        );
+    }
+}
+
+/// Labels of what is the same for the life of the process.
+type Version = Vec<(&'static str, &'static str)>;
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: &M) {
+    registry.register(name, help, metric.clone());
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// What can be put into a registry without being moved there.
-trait Register {
-    fn register(&self, registry: &mut Registry, name: &str, help: &str);
-}
-
-impl<M: Metric + Clone> Register for M {
-    fn register(&self, registry: &mut Registry, name: &str, help: &str) {
-        registry.register(name, help, self.clone());
     }
 }
 

@@ -156,12 +156,14 @@ impl Stream {
         for name in &request.resource_names_unsubscribe {
             self.unsubscribe(kind, name);
         }
-        let subscribed = request.resource_names_subscribe;
-        for (name, version) in request.initial_resource_versions {
-            self.subscribe(kind, name, Some(version));
+        // A proxy that comes back subscribes to all it follows, and says what it has of it.
+        let mut had = request.initial_resource_versions;
+        for name in request.resource_names_subscribe {
+            let version = had.remove(&name);
+            self.subscribe(kind, name, version);
         }
-        for name in subscribed {
-            self.subscribe(kind, name, None);
+        for (name, version) in had {
+            self.subscribe(kind, name, Some(version));
         }
         let connection = &self.open.connection;
         connection

@@ -175,9 +175,8 @@ async fn a_proxy_that_comes_back_with_what_it_has_is_told_only_what_changed() {
     // Another replica agrees on the versions.
     let other = Control::with_authority(Limits::default(), control.authority.clone()).await;
     let resume = DeltaDiscoveryRequest {
-        type_url: DESTINATION.to_owned(),
         initial_resource_versions: versions,
-        ..DeltaDiscoveryRequest::default()
+        ..subscribe(DESTINATION, &names)
     };
     let mut proxy = Proxy::client(&other, resume).await;
     add(&other, LATE);
