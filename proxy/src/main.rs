@@ -1,2 +1,83 @@
-//! Placeholder.
-fn main() {}
+//! `lateen-proxy`, also under the name `pilot-agent`: the entry point of the data plane's image.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use lateen_proxy::config::{Arguments, Command, Config, Log};
+use lateen_proxy::runtime;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// jemalloc reads this symbol at start: memory that is not used goes back soon, and small
+/// processes stay small.
+#[expect(unsafe_code, reason = "a symbol that jemalloc looks for; read-only and ended by zero")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static ALLOCATOR_SETTINGS: &[u8; 100] =
+    b"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:5000,thp:never,narenas:2,lg_tcache_max:13\0";
+
+fn main() -> ExitCode {
+    let command = match Command::read(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => return fail(&error.into()),
+    };
+    let result = match command {
+        Command::Proxy(arguments) => proxy(&arguments),
+        Command::Init(arguments) => init(arguments),
+        Command::Version => version(),
+        Command::Other(name, _) => Err(anyhow::anyhow!("there is no subcommand '{name}'")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn proxy(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::read(arguments, |name| std::env::var(name).ok())?;
+    start_logs(&config.log)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?config, "The proxy starts.");
+    runtime::run(config, |_shared| std::future::pending())?;
+    Ok(())
+}
+
+/// Hands over to `lateen-init`, found beside this program or in `PATH`.
+fn init(arguments: Vec<OsString>) -> anyhow::Result<()> {
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("lateen-init")));
+    let program =
+        beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("lateen-init"));
+    let error = std::process::Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("{} cannot be run", program.display()))
+}
+
+fn version() -> anyhow::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{}", env!("CARGO_PKG_VERSION")).context("cannot write to stdout")
+}
+
+fn start_logs(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter)
+        .with_context(|| format!("'{}' is no log filter", log.filter))?;
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.json {
+        subscriber.json().try_init()
+    } else {
+        subscriber.with_ansi(false).try_init()
+    };
+    if let Err(error) = started {
+        bail!("logs cannot be started: {error}");
+    }
+    Ok(())
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write;
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{error:#}");
+    ExitCode::FAILURE
+}

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 pub use self::counters::Counters;
 pub use self::labels::{Flag, Flags, Party, Reporter, Security, ServiceLabels, Traffic};
 pub use self::series::{HttpRecord, HttpSeries, TcpSeries};
-pub use self::telemetry::{HttpKey, RequestProtocol, Telemetry};
+pub use self::telemetry::{HttpKey, OpenConnection, RequestProtocol, Telemetry};
 
 /// How long a series that nobody holds stays, so that a scraper sees its last values.
 const EXPIRY: Duration = Duration::from_secs(600);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::drain::Drain;
 use crate::http::Pools;
 use crate::metrics::Registry;
 use crate::net::Stream;
+use crate::outbound::OutsideHosts;
 use crate::ready::Readiness;
 use crate::tls::{Alpn, Certificates, TrustDomains};
 use crate::upstream::{self, ConnectError, Endpoint, Wanted};
@@ -23,6 +25,9 @@ use crate::workers::Workers;
 const SWEEP: Duration = Duration::from_secs(1);
 /// Addresses outside the mesh, or ports of the application, that a worker keeps endpoints of.
 const MAX_ADDRESSES: usize = 1_024;
+
+/// Beyond them a record goes without its peer.
+const MAX_WAITING_RECORDS: usize = 1_000;
 
 /// What the whole process shares.
 pub struct Shared {
@@ -44,6 +49,8 @@ pub struct Shared {
     pub readiness: Readiness,
     /// The threads that carry traffic.
     pub workers: Workers,
+    /// Records of traffic that wait to learn who their peer was.
+    pub waiting_records: Arc<Semaphore>,
 }
 
 /// What the connections of one worker share.
@@ -52,9 +59,14 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Connections to endpoints.
     pub pools: Pools,
+    /// Metrics of traffic to hosts outside the mesh.
+    pub outside: OutsideHosts,
     /// Endpoints that nobody told us of: where traffic is passed through, and the application.
-    addresses: Mutex<AHashMap<(SocketAddr, Option<IpAddr>), Arc<Endpoint>>>,
+    addresses: Mutex<AHashMap<Reached, Arc<Endpoint>>>,
 }
+
+/// An address, and the one that connections to it come from.
+type Reached = (SocketAddr, Option<IpAddr>);
 
 impl Shared {
     /// The parts of a process that has just started.
@@ -72,6 +84,7 @@ impl Shared {
             access_log: AccessLog::new(metrics.clone()),
             readiness: Readiness::new(drain.clone()),
             workers: Workers::default(),
+            waiting_records: Arc::new(Semaphore::new(MAX_WAITING_RECORDS)),
             config,
             metrics,
             drain,
@@ -83,7 +96,12 @@ impl Worker {
     /// A worker without connections.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, pools: Pools::default(), addresses: Mutex::default() })
+        Arc::new(Self {
+            shared,
+            pools: Pools::default(),
+            outside: OutsideHosts::default(),
+            addresses: Mutex::default(),
+        })
     }
 
     /// Connects to an endpoint as MeshConfig says.
@@ -91,14 +109,27 @@ impl Worker {
     /// # Errors
     /// As [`upstream::connect`].
     pub async fn connect(&self, endpoint: &Endpoint, alpn: Alpn) -> Result<Stream, ConnectError> {
-        let timeout = self.shared.discovery.own().mesh.connect_timeout;
-        let wanted = Wanted { certificates: &self.shared.certificates, alpn, timeout };
+        let wanted = {
+            let mesh = &self.shared.discovery.own().mesh;
+            Wanted {
+                certificates: &self.shared.certificates,
+                alpn,
+                auto_mtls: mesh.auto_mtls,
+                timeout: mesh.connect_timeout,
+            }
+        };
         let result = upstream::connect(endpoint, wanted).await;
         if let Err(ConnectError::Tls(error)) = &result {
             self.shared.metrics.counters().handshake_failures.increment();
             tracing::info!(address = %endpoint.address, %error, "A peer was refused.");
         }
         result
+    }
+
+    /// Whether connections to an endpoint are encrypted by the mesh.
+    #[must_use]
+    pub fn is_mesh(&self, endpoint: &Endpoint) -> bool {
+        endpoint.is_mesh() && self.shared.discovery.own().mesh.auto_mtls
     }
 
     /// The endpoint of an address that discovery does not know, with the connections it has.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lateen_wire::lateen;
@@ -24,6 +25,7 @@ use super::state::{Changes, NameChanges};
 use crate::control::{BackOff, Control};
 use crate::metrics::Counters;
 use crate::ready::{Readiness, Reason};
+use crate::tls::TrustDomains;
 
 /// Requests that wait for control to read them.
 const QUEUE: usize = 64;
@@ -37,8 +39,20 @@ const TYPES: [&str; 4] =
     [resource::OWN, resource::DESTINATION, resource::ENDPOINT_SLICE, resource::WORKLOAD];
 
 /// Keeps the cache current for ever.
-pub async fn run(discovery: Discovery, control: Control, readiness: Readiness) {
-    let mut follower = Follower { discovery, control, readiness, versions: HashMap::new(), own_versions: 0 };
+pub async fn run(
+    discovery: Discovery,
+    control: Control,
+    readiness: Readiness,
+    trust_domains: TrustDomains,
+) {
+    let mut follower = Follower {
+        discovery,
+        control,
+        readiness,
+        trust_domains,
+        versions: HashMap::new(),
+        own_versions: 0,
+    };
     let mut back_off = BackOff::new();
     loop {
         match follower.follow(&mut back_off).await {
@@ -54,6 +68,7 @@ struct Follower {
     discovery: Discovery,
     control: Control,
     readiness: Readiness,
+    trust_domains: TrustDomains,
     /// Type to name to version, for a reconnect.
     versions: HashMap<&'static str, HashMap<String, String>>,
     own_versions: u64,
@@ -261,6 +276,7 @@ impl Follower {
         })?;
         if let Some((_, own)) = read.into_iter().next() {
             self.own_versions = version;
+            self.trust_domains.store(Arc::new(own.mesh.trust_domains.clone()));
             self.discovery.set_own(own);
             self.readiness.resolve(Reason::Discovery);
         }

@@ -90,13 +90,15 @@ pub enum Flag {
     DownstreamProtocolError = 1 << 9,
     /// `UPE`: the upstream broke the protocol.
     UpstreamProtocolError = 1 << 10,
+    /// `NC`: the destination is not known.
+    NoCluster = 1 << 11,
 }
 
 /// A set of [`Flag`]s, printed as `UF,URX`, or `-` when empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(u16);
 
-const NAMES: [(Flag, &str); 11] = [
+const NAMES: [(Flag, &str); 12] = [
     (Flag::NoHealthyUpstream, "UH"),
     (Flag::UpstreamConnectionFailure, "UF"),
     (Flag::UpstreamOverflow, "UO"),
@@ -108,6 +110,7 @@ const NAMES: [(Flag, &str); 11] = [
     (Flag::UpstreamConnectionTermination, "UC"),
     (Flag::DownstreamProtocolError, "DPE"),
     (Flag::UpstreamProtocolError, "UPE"),
+    (Flag::NoCluster, "NC"),
 ];
 
 impl Flags {

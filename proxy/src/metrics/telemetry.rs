@@ -61,7 +61,7 @@ impl Telemetry {
     }
 
     /// Counts a finished request.
-    pub fn record(&self, key: HttpKey, record: &HttpRecord) {
+    pub fn count(&self, key: HttpKey, record: &HttpRecord) {
         let series = self.http(key);
         series.record(record, self.registry.seconds());
     }

@@ -48,7 +48,7 @@ const OK: HttpKey = HttpKey {
 #[test]
 fn labels_are_istios_in_istios_order() {
     let registry = Registry::new();
-    telemetry(&registry).record(
+    telemetry(&registry).count(
         OK,
         &HttpRecord { duration: Duration::from_millis(7), request_bytes: 100, ..HttpRecord::default() },
     );
@@ -79,9 +79,9 @@ fn equal_labels_share_a_series_and_unequal_do_not() {
     let registry = Registry::new();
     let (one, other) = (telemetry(&registry), telemetry(&registry));
     let failed = HttpKey { code: 503, flags: Flag::RetryLimit.into(), ..OK };
-    one.record(OK, &HttpRecord::default());
-    other.record(OK, &HttpRecord::default());
-    other.record(HttpKey { flags: failed.flags.with(Flag::UpstreamConnectionFailure), ..failed }, &HttpRecord::default());
+    one.count(OK, &HttpRecord::default());
+    other.count(OK, &HttpRecord::default());
+    other.count(HttpKey { flags: failed.flags.with(Flag::UpstreamConnectionFailure), ..failed }, &HttpRecord::default());
     let mut text = String::new();
     registry.render(&mut text);
     assert!(text.contains("response_code=\"200\",grpc_response_status=\"\",response_flags=\"-\",connection_security_policy=\"unknown\"} 2"));
@@ -109,8 +109,8 @@ fn tcp_connections_are_counted_while_open_and_after() {
 async fn a_series_leaves_when_nobody_holds_it() {
     let registry = Registry::new();
     let held = telemetry(&registry);
-    held.record(OK, &HttpRecord::default());
-    telemetry(&registry).record(HttpKey { code: 404, ..OK }, &HttpRecord::default());
+    held.count(OK, &HttpRecord::default());
+    telemetry(&registry).count(HttpKey { code: 404, ..OK }, &HttpRecord::default());
     tokio::time::advance(EXPIRY * 2).await;
     let mut text = String::new();
     registry.render(&mut text);

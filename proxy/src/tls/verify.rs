@@ -38,7 +38,7 @@ pub(super) struct ClientVerifier {
 }
 
 /// A peer has a valid certificate, but is not who it must be.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 enum WrongIdentity {
     #[error("the certificate names no workload")]
     None,
@@ -46,6 +46,13 @@ enum WrongIdentity {
     Other { found: Identity, expected: Identity },
     #[error("the peer is {0}, of a trust domain that is not accepted")]
     TrustDomain(Identity),
+}
+
+/// rustls shows the cause of a refusal by `Debug`: people shall read the sentence.
+impl fmt::Debug for WrongIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 /// The workload a certificate was issued to.
@@ -177,6 +184,6 @@ fn chain_error(error: webpki::Error) -> Error {
     Error::InvalidCertificate(reason)
 }
 
-fn refuse(error: impl std::error::Error + Send + Sync + fmt::Debug + 'static) -> Error {
+fn refuse(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
 }

@@ -17,6 +17,8 @@ pub struct Wanted<'a> {
     pub certificates: &'a Certificates,
     /// What the connection will carry.
     pub alpn: Alpn,
+    /// Whether the mesh encrypts (`enableAutoMtls`).
+    pub auto_mtls: bool,
     /// The longest that connecting and shaking hands may take.
     pub timeout: Duration,
 }
@@ -50,6 +52,7 @@ pub async fn connect(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Stream, 
             .map_err(ConnectError::Tcp)?;
         match &endpoint.security {
             Security::Plain => Ok(stream),
+            Security::Mesh { .. } if !wanted.auto_mtls => Ok(stream),
             Security::Mesh { identity, server_name } => {
                 let issued =
                     wanted.certificates.wait().await.ok_or(ConnectError::NoCertificate)?;

@@ -1,0 +1,172 @@
+//! Who calls: the identity of the certificate, and the workload at the address the connection
+//! comes from, which discovery is asked for and which must fit the certificate. A request that ends
+//! before the answer is there is recorded when it comes, aside from the path.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use ::http::HeaderValue;
+use lateen_wire::Identity;
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+
+use super::Accepted;
+use crate::discover::{Entry, Workload};
+use crate::http::Record;
+use crate::metrics::{
+    HttpKey, HttpRecord, Party, Reporter, Security, ServiceLabels, Telemetry, Traffic,
+};
+use crate::shared::Shared;
+
+/// The client of one connection.
+pub(super) struct Peer {
+    shared: Arc<Shared>,
+    target: SocketAddr,
+    identified: Option<Identified>,
+    telemetry: OnceLock<Arc<Telemetry>>,
+}
+
+/// A client that has shown a certificate.
+struct Identified {
+    identity: Identity,
+    own: Identity,
+    forwarded_cert: HeaderValue,
+    workload: Option<Arc<Entry<Option<Arc<Workload>>>>>,
+}
+
+impl Peer {
+    /// A client without a certificate.
+    pub(super) fn plain(accepted: &Accepted) -> Self {
+        Self::new(accepted, None)
+    }
+
+    /// A client of the mesh.
+    pub(super) fn mesh(
+        accepted: &Accepted,
+        identity: Identity,
+        certificate: &CertificateDer<'_>,
+        own: &Identity,
+    ) -> Self {
+        let forwarded_cert = forwarded_cert(own, certificate, &identity);
+        let workload = accepted.worker.shared.discovery.workload(accepted.client.ip());
+        let own = own.clone();
+        Self::new(accepted, Some(Identified { identity, own, forwarded_cert, workload }))
+    }
+
+    fn new(accepted: &Accepted, identified: Option<Identified>) -> Self {
+        Self {
+            shared: Arc::clone(&accepted.worker.shared),
+            target: accepted.target,
+            identified,
+            telemetry: OnceLock::new(),
+        }
+    }
+
+    /// Whether the client has shown an identity.
+    pub(super) fn is_mesh(&self) -> bool {
+        self.identified.is_some()
+    }
+
+    /// What is said about the client in `x-forwarded-client-cert`.
+    pub(super) fn forwarded_cert(&self) -> Option<&HeaderValue> {
+        self.identified.as_ref().map(|identified| &identified.forwarded_cert)
+    }
+
+    /// The metrics of its traffic, once it is known who it is.
+    pub(super) async fn telemetry(&self) -> Arc<Telemetry> {
+        if let Some(telemetry) = self.known() {
+            return telemetry;
+        }
+        let entry = self.identified.as_ref().and_then(|identified| identified.workload.as_ref());
+        let workload = match entry {
+            Some(entry) => self.shared.discovery.answer(entry).await,
+            None => None,
+        };
+        self.settle(workload.as_deref().and_then(Option::as_ref))
+    }
+
+    /// The metrics of its traffic, if nothing more is to be learnt.
+    fn known(&self) -> Option<Arc<Telemetry>> {
+        if let Some(telemetry) = self.telemetry.get() {
+            return Some(Arc::clone(telemetry));
+        }
+        match self.identified.as_ref().and_then(|identified| identified.workload.as_ref()) {
+            None => Some(self.settle(None)),
+            Some(entry) => entry.answer().map(|answer| self.settle(answer.as_ref().as_ref())),
+        }
+    }
+
+    fn settle(&self, workload: Option<&Arc<Workload>>) -> Arc<Telemetry> {
+        Arc::clone(self.telemetry.get_or_init(|| Arc::new(self.make(workload.map(|one| &**one)))))
+    }
+
+    fn make(&self, workload: Option<&Workload>) -> Telemetry {
+        let own = self.shared.discovery.own();
+        let identified = self.identified.as_ref();
+        // Another workload has the address by now, or the address is shared: not this client.
+        let workload = workload
+            .filter(|workload| identified.is_some_and(|one| workload.is(&one.identity)));
+        let service = match own.inbound.get(&self.target.port()) {
+            Some(port) => ServiceLabels {
+                host: &port.service_host,
+                name: &port.service_name,
+                namespace: &port.service_namespace,
+            },
+            None => ServiceLabels {
+                host: "unknown",
+                name: "InboundPassthroughCluster",
+                namespace: &own.workload.namespace,
+            },
+        };
+        Telemetry::new(
+            &self.shared.metrics,
+            Traffic {
+                reporter: Reporter::Destination,
+                source: Party { workload, principal: identified.map(|one| &one.identity) },
+                destination: Party {
+                    workload: Some(&own.workload),
+                    principal: identified.map(|one| &one.own),
+                },
+                service,
+                security: if identified.is_some() { Security::MutualTls } else { Security::None },
+            },
+        )
+    }
+}
+
+impl Record for Peer {
+    fn record(self: Arc<Self>, key: HttpKey, record: HttpRecord) {
+        if let Some(telemetry) = self.known() {
+            return telemetry.count(key, &record);
+        }
+        match Arc::clone(&self.shared.waiting_records).try_acquire_owned() {
+            Ok(place) => {
+                tokio::spawn(async move {
+                    self.telemetry().await.count(key, &record);
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                self.shared.metrics.counters().peer_lookups_over_limit.increment();
+                self.make(None).count(key, &record);
+            }
+        }
+    }
+}
+
+/// Envoy's form of the client's certificate (`By`, `Hash`, `Subject`, `URI`). Mesh certificates
+/// have no subject.
+fn forwarded_cert(
+    own: &Identity,
+    certificate: &CertificateDer<'_>,
+    identity: &Identity,
+) -> HeaderValue {
+    use std::fmt::Write;
+    let mut hash = String::with_capacity(64);
+    for byte in Sha256::digest(certificate) {
+        let written = write!(hash, "{byte:02x}");
+        debug_assert!(written.is_ok(), "writing to a string does not fail");
+    }
+    let text = format!("By={own};Hash={hash};Subject=\"\";URI={identity}");
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

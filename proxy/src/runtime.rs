@@ -1,0 +1,196 @@
+//! The threads of the process: workers that carry traffic, each with a runtime, listeners and
+//! connections of its own, and the main thread with everything else (certificates, discovery, the
+//! agent), so that a scrape never delays a request.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::ready::Reason;
+use crate::shared::{Shared, Worker};
+use crate::{discover, inbound, listen, net, outbound, tls};
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No runtime, thread or signal handler.
+    #[error("the proxy cannot start its threads: {0}")]
+    Thread(#[from] io::Error),
+    /// A capture port is taken.
+    #[error("the proxy cannot listen on {address}: {source}; is another proxy running?")]
+    Listen {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Runs a proxy until SIGTERM or SIGINT has been obeyed. `agent` gives the future of what answers
+/// the kubelet and people; it runs on the main thread until the end.
+///
+/// # Errors
+/// When the proxy cannot start.
+pub fn run<F, A>(config: Config, agent: A) -> Result<(), StartError>
+where
+    A: FnOnce(Arc<Shared>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    raise_file_limit();
+    let runtime = current_thread()?;
+    let shared = Shared::new(config);
+    let (stop, stopped) = watch::channel(());
+    let mut threads = start_workers(&runtime, &shared, &stopped)?;
+    threads.push(start_access_log(&shared)?);
+    let agent = agent(Arc::clone(&shared));
+    runtime.block_on(async {
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(agent);
+        start_background(&mut background, &shared);
+        wait_for_end().await?;
+        shared.drain.close(shared.config.drain).await;
+        Ok::<_, StartError>(())
+    })?;
+    // Workers stop with their connections; the rest ends with the process.
+    drop(stop);
+    tracing::info!("The proxy ends.");
+    Ok(())
+}
+
+/// Starts what keeps the proxy's knowledge current.
+pub fn start_background(tasks: &mut tokio::task::JoinSet<()>, shared: &Arc<Shared>) {
+    let control = Control::new(
+        Arc::clone(&shared.config),
+        shared.certificates.clone(),
+        shared.metrics.clone(),
+    );
+    let issuing = Arc::clone(shared);
+    let issuing_control = control.clone();
+    tasks.spawn(async move {
+        tls::issue(
+            &issuing.config,
+            issuing_control,
+            issuing.certificates.clone(),
+            Arc::clone(&issuing.trust_domains),
+            issuing.readiness.clone(),
+        )
+        .await;
+    });
+    tasks.spawn(discover::stream::run(
+        shared.discovery.clone(),
+        control,
+        shared.readiness.clone(),
+        Arc::clone(&shared.trust_domains),
+    ));
+}
+
+/// One thread for each worker; returns when all are listening.
+fn start_workers(
+    runtime: &Runtime,
+    shared: &Arc<Shared>,
+    stopped: &watch::Receiver<()>,
+) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
+    let mut threads = Vec::new();
+    for index in 0..shared.config.workers {
+        let (started, starting) = oneshot::channel();
+        let (shared, mut stopped) = (Arc::clone(shared), stopped.clone());
+        let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let result = current_thread().map_err(StartError::from);
+            match result {
+                Err(error) => drop(started.send(Err(error))),
+                Ok(runtime) => runtime.block_on(async {
+                    let mut tasks = tokio::task::JoinSet::new();
+                    let _ = started.send(start_worker(&mut tasks, shared).map(drop));
+                    // Ends when the sender is dropped.
+                    let _ = stopped.changed().await;
+                }),
+            }
+        })?;
+        threads.push(thread);
+        match runtime.block_on(starting) {
+            Ok(result) => result?,
+            Err(_) => return Err(io::Error::other("a worker ended at once").into()),
+        }
+    }
+    shared.readiness.resolve(Reason::Listeners);
+    Ok(threads)
+}
+
+/// Addresses a worker listens on.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// Where connections from the application are taken.
+    pub outbound: SocketAddr,
+    /// Where connections to the application are taken.
+    pub inbound: SocketAddr,
+}
+
+/// Starts a worker on the present runtime.
+///
+/// # Errors
+/// When a capture port cannot be bound.
+pub fn start_worker(
+    tasks: &mut tokio::task::JoinSet<()>,
+    shared: Arc<Shared>,
+) -> Result<Listening, StartError> {
+    let listen_on = |port| {
+        let address = SocketAddr::new(shared.config.listen.bind, port);
+        net::listen(address).map_err(|source| StartError::Listen { address, source })
+    };
+    let outbound_listener = listen_on(shared.config.listen.outbound)?;
+    let inbound_listener = listen_on(shared.config.listen.inbound)?;
+    let listening = Listening {
+        outbound: outbound_listener.local_addr()?,
+        inbound: inbound_listener.local_addr()?,
+    };
+    tasks.spawn(shared.workers.join());
+    let worker = Worker::new(shared);
+    tasks.spawn(Arc::clone(&worker).sweep());
+    let outbound_worker = Arc::clone(&worker);
+    tasks.spawn(listen::accept(outbound_listener, move |stream, peer| {
+        outbound::serve(Arc::clone(&outbound_worker), stream, peer)
+    }));
+    tasks.spawn(listen::accept(inbound_listener, move |stream, peer| {
+        inbound::serve(Arc::clone(&worker), stream, peer)
+    }));
+    Ok(listening)
+}
+
+fn start_access_log(shared: &Arc<Shared>) -> io::Result<thread::JoinHandle<()>> {
+    let log = shared.access_log.clone();
+    thread::Builder::new()
+        .name("access-log".to_owned())
+        .spawn(move || log.write_to(io::LineWriter::new(io::stdout()).by_ref()))
+}
+
+async fn wait_for_end() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM has come; the proxy drains."),
+        _ = interrupt.recv() => tracing::info!("SIGINT has come; the proxy drains."),
+    }
+    Ok(())
+}
+
+fn current_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Two connections for each request under way: the default limit is soon reached.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "The limit of open files stays as it is.");
+    }
+}

@@ -1,0 +1,6 @@
+//! The whole proxy in process: real listeners, real TLS, a stand-in for control that speaks the
+//! real protocols, and peers that misbehave on purpose. No netfilter: loopback addresses stand for
+//! original destinations.
+
+mod http;
+mod support;
