@@ -69,15 +69,12 @@ struct Removal<'a> {
 impl Removal<'_> {
     /// Removes everything, and returns how many objects that were.
     async fn run(&self, purge: bool) -> Result<usize> {
-        let labelled = ListParams::default().labels(&format!("{MANAGED_LABEL}={MANAGED_VALUE}"));
-        let mut removed = 0;
-
         let hooks = [
             kind::<MutatingWebhookConfiguration>(),
             kind::<ValidatingWebhookConfiguration>(),
         ];
-        removed += self
-            .step("Webhook configurations", self.in_cluster(&hooks, &labelled))
+        let mut removed = self
+            .step("Webhook configurations", self.in_cluster(&hooks))
             .await?;
 
         let workloads = [
@@ -86,10 +83,7 @@ impl Removal<'_> {
             kind::<PodDisruptionBudget>(),
         ];
         removed += self
-            .step(
-                "Control plane and injector",
-                self.in_namespace(&workloads, &labelled),
-            )
+            .step("Control plane and injector", self.in_namespace(&workloads))
             .await?;
         self.wait_for_pods().await?;
 
@@ -100,36 +94,22 @@ impl Removal<'_> {
             kind::<ServiceAccount>(),
         ];
         removed += self
-            .step(
-                "Configuration and roles",
-                self.in_namespace(&settings, &labelled),
-            )
+            .step("Configuration and roles", self.in_namespace(&settings))
             .await?;
-        let cluster_roles = [kind::<ClusterRoleBinding>(), kind::<ClusterRole>()];
-        removed += self
-            .step(
-                "Cluster roles",
-                self.in_cluster_of_namespace(&cluster_roles, &labelled),
-            )
-            .await?;
+        removed += self.step("Cluster roles", self.cluster_roles()).await?;
 
         // With control gone, nobody writes these again.
         removed += self
             .step("Root certificates of namespaces", self.root_config_maps())
             .await?;
+        let written = self.written_by_control(purge);
         removed += self
-            .step(
-                "Secrets and lease of the control plane",
-                self.written_by_control(purge),
-            )
+            .step("Secrets and lease of the control plane", written)
             .await?;
         if purge {
-            let definitions = [kind::<CustomResourceDefinition>()];
+            let kinds = [kind::<CustomResourceDefinition>()];
             removed += self
-                .step(
-                    "Custom resource definitions",
-                    self.in_cluster(&definitions, &labelled),
-                )
+                .step("Custom resource definitions", self.in_cluster(&kinds))
                 .await?;
         }
         Ok(removed)
@@ -149,43 +129,33 @@ impl Removal<'_> {
         Ok(count)
     }
 
-    async fn in_cluster(&self, kinds: &[ApiResource], which: &ListParams) -> Result<usize> {
-        let mut count = 0;
-        for kind in kinds {
-            count += delete_all(
-                &Api::all_with(self.client.clone(), kind),
-                kind,
-                which,
-                |_| true,
-            )
-            .await?;
-        }
-        Ok(count)
-    }
-
-    /// Cluster roles belong to the control plane whose namespace ends their name.
-    async fn in_cluster_of_namespace(
-        &self,
-        kinds: &[ApiResource],
-        which: &ListParams,
-    ) -> Result<usize> {
-        let ours = COMPONENTS.map(|component| format!("{}-{}", component.name(), self.namespace));
+    /// All of our objects of some kinds of the whole cluster.
+    async fn in_cluster(&self, kinds: &[ApiResource]) -> Result<usize> {
         let mut count = 0;
         for kind in kinds {
             let api = Api::all_with(self.client.clone(), kind);
-            count += delete_all(&api, kind, which, |object| {
-                ours.contains(&object.name_any())
-            })
-            .await?;
+            count += delete_ours(&api, kind, |_| true).await?;
         }
         Ok(count)
     }
 
-    async fn in_namespace(&self, kinds: &[ApiResource], which: &ListParams) -> Result<usize> {
+    /// All of our objects of some kinds in the control plane's namespace.
+    async fn in_namespace(&self, kinds: &[ApiResource]) -> Result<usize> {
         let mut count = 0;
         for kind in kinds {
             let api = Api::namespaced_with(self.client.clone(), self.namespace, kind);
-            count += delete_all(&api, kind, which, |_| true).await?;
+            count += delete_ours(&api, kind, |_| true).await?;
+        }
+        Ok(count)
+    }
+
+    /// Cluster roles and bindings of this control plane, whose namespace ends their names.
+    async fn cluster_roles(&self) -> Result<usize> {
+        let ours = COMPONENTS.map(|component| format!("{}-{}", component.name(), self.namespace));
+        let mut count = 0;
+        for kind in [kind::<ClusterRoleBinding>(), kind::<ClusterRole>()] {
+            let api = Api::all_with(self.client.clone(), &kind);
+            count += delete_ours(&api, &kind, |object| ours.contains(&object.name_any())).await?;
         }
         Ok(count)
     }
@@ -224,10 +194,9 @@ impl Removal<'_> {
     /// Waits until the control plane's pods are gone.
     async fn wait_for_pods(&self) -> Result<()> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
-        let labelled = ListParams::default().labels(&format!("{MANAGED_LABEL}={MANAGED_VALUE}"));
         let check = || async {
             let left: Vec<String> = pods
-                .list(&labelled)
+                .list(&ours())
                 .await?
                 .iter()
                 .map(ResourceExt::name_any)
@@ -249,15 +218,14 @@ fn kind<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
     ApiResource::erase::<K>(&())
 }
 
-/// Deletes those objects of a list that are meant.
-async fn delete_all(
+/// Deletes those of our objects that are meant.
+async fn delete_ours(
     api: &Api<DynamicObject>,
     kind: &ApiResource,
-    which: &ListParams,
     meant: impl Fn(&DynamicObject) -> bool,
 ) -> Result<usize> {
     let found = api
-        .list(which)
+        .list(&ours())
         .await
         .with_context(|| format!("cannot list {}", kind.plural))?;
     let mut count = 0;
@@ -265,6 +233,11 @@ async fn delete_all(
         count += delete(api, kind, &object.name_any()).await?;
     }
     Ok(count)
+}
+
+/// Selects what an installation made.
+fn ours() -> ListParams {
+    ListParams::default().labels(&format!("{MANAGED_LABEL}={MANAGED_VALUE}"))
 }
 
 /// Deletes one object; 0 if there is none.
