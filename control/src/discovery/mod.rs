@@ -2,7 +2,7 @@
 //! the names its workload uses, and each answer is kept current for as long as it is subscribed to.
 //!
 //! An answer lives once in [`answers`], however many proxies follow it. What a stream still has to
-//! be told is a set of names in its [`inbox`], so a slow proxy costs no memory and gets the latest.
+//! be told is a set of names in its `inbox`, so a slow proxy costs no memory and gets the latest.
 
 pub mod answers;
 mod connections;
