@@ -1,17 +1,18 @@
-//! From a pod to an injected pod, step by step.
+//! From a pod to what becomes of it: whether it is injected at all, what its annotations ask for, and
+//! the plan that [`crate::assemble`] carries out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use json_patch::Patch;
-use k8s_openapi::api::core::v1::{Container, EnvVar, LocalObjectReference, Pod, PodSpec};
+use k8s_openapi::api::core::v1::Pod;
 
 use lateen_api::ProxyConfig;
-use lateen_wire::names;
 use lateen_wire::ports;
 
 use crate::annotations::PodOptions;
 use crate::annotations::traffic::TrafficDefaults;
+use crate::assemble::assemble;
 use crate::config::Config;
 use crate::decide::{Reason, decide};
 use crate::error::{ConfigError, InjectError, Problem};
@@ -19,9 +20,9 @@ use crate::native::{Kubelets, NativeSidecars};
 use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::parameters::Parameters;
-use crate::status::{self, Status};
-use crate::template::{Plan, init, literal, metadata, proxy, volumes};
-use crate::{keys, patch, probes, prometheus};
+use crate::status::Status;
+use crate::template::Plan;
+use crate::{keys, patch};
 
 static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
 
@@ -132,6 +133,7 @@ impl Injector {
                 .map_or_else(|| Cow::Owned(Owner::of(pod)), Cow::Borrowed),
             values: &self.config.values,
             mesh: &self.config.mesh,
+            injected_annotations: &self.config.injection.injected_annotations,
             traffic: &self.traffic,
             parameters: target.parameters,
             native: self.is_native(&application, &options, target),
@@ -141,7 +143,7 @@ impl Injector {
             options: &options,
             overrides: &overrides,
         };
-        Ok(Outcome::Injected(Box::new(self.apply(&plan))))
+        Ok(Outcome::Injected(Box::new(assemble(&plan))))
     }
 
     /// The installation's proxy configuration with the pod's laid over it, and its JSON.
@@ -188,131 +190,10 @@ impl Injector {
         });
         wanted && !spec.containers.is_empty()
     }
-
-    fn apply(&self, plan: &Plan<'_>) -> Pod {
-        let mut pod = plan.pod.clone();
-        let mut init = init::container(plan);
-        let mut proxy = proxy::container(plan);
-        let volumes = volumes::volumes(plan);
-        let secrets = &self.config.values.global.image_pull_secrets;
-        let mut status = Status {
-            init_containers: status::names(init.iter().map(|container| container.name.as_str())),
-            containers: None,
-            volumes: status::names(volumes.iter().map(|volume| volume.name.as_str())),
-            image_pull_secrets: status::names(secrets.iter().map(String::as_str)),
-            revision: self.config.values.revision().to_owned(),
-        };
-        let list = if plan.native {
-            &mut status.init_containers
-        } else {
-            &mut status.containers
-        };
-        list.get_or_insert_default().push(proxy.name.clone());
-
-        let spec = pod.spec.get_or_insert_default();
-        let variables = proxy.env.get_or_insert_default();
-        variables.extend(self.merge_metrics(plan));
-        variables.extend(self.rewrite_probes(plan, spec));
-        plan.overrides.apply(&mut proxy);
-        if let Some(init) = &mut init {
-            plan.overrides.apply(init);
-        }
-        place(spec, init, proxy, plan);
-        add_missing(spec.volumes.get_or_insert_default(), volumes, |volume| {
-            &volume.name
-        });
-        if !secrets.is_empty() {
-            let secrets = secrets
-                .iter()
-                .map(|name| LocalObjectReference { name: name.clone() });
-            let list = spec.image_pull_secrets.get_or_insert_default();
-            list.extend(missing(list, secrets.collect(), |secret| &secret.name));
-        }
-
-        metadata::add(plan, &mut pod.metadata);
-        let annotations = pod.metadata.annotations.get_or_insert_default();
-        if self.merges_metrics(plan) {
-            prometheus::redirect(annotations, plan.status_port);
-        }
-        if let Ok(status) = serde_json::to_string(&status) {
-            annotations.insert(names::STATUS.to_owned(), status);
-        }
-        let forced = self.config.injection.injected_annotations.iter();
-        annotations.extend(forced.map(|(key, value)| (key.clone(), value.clone())));
-        pod
-    }
-
-    fn merges_metrics(&self, plan: &Plan<'_>) -> bool {
-        let mesh_merges = self.config.mesh.enable_prometheus_merge;
-        prometheus::is_merged(plan.options, mesh_merges, plan.status_port)
-    }
-
-    /// The variable that tells the agent of the application's metrics.
-    fn merge_metrics(&self, plan: &Plan<'_>) -> Option<EnvVar> {
-        let merges = self.merges_metrics(plan);
-        let value = merges
-            .then(|| prometheus::variable(&plan.options.scrape))
-            .flatten()?;
-        Some(literal(prometheus::VARIABLE, &value))
-    }
-
-    /// Rewrites the application's probes; the variable tells the agent of them.
-    fn rewrite_probes(&self, plan: &Plan<'_>, spec: &mut PodSpec) -> Option<EnvVar> {
-        let default = self
-            .config
-            .values
-            .sidecar_injector_webhook
-            .rewrite_app_http_probe;
-        let wanted = plan.options.rewrite_probes.unwrap_or(default);
-        if !wanted || plan.status_port == 0 {
-            return None;
-        }
-        let probers = probes::rewrite(spec, plan.status_port, plan.native);
-        if probers.is_empty() {
-            return None;
-        }
-        Some(literal(
-            probes::VARIABLE,
-            &serde_json::to_string(&probers).ok()?,
-        ))
-    }
 }
 
 fn annotations(pod: &Pod) -> &BTreeMap<String, String> {
     pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS)
-}
-
-/// Puts the containers where they belong. Native: redirection, then the proxy, then the user's init
-/// containers, which are in the mesh. Classic: the user's init containers run before redirection
-/// exists, since nobody would serve them after it.
-fn place(spec: &mut PodSpec, init: Option<Container>, proxy: Container, plan: &Plan<'_>) {
-    if plan.native {
-        let ours = init.into_iter().chain([proxy]);
-        spec.init_containers
-            .get_or_insert_default()
-            .splice(0..0, ours);
-        return;
-    }
-    if let Some(init) = init {
-        spec.init_containers.get_or_insert_default().push(init);
-    }
-    let place = if plan.proxy_is_first() {
-        0
-    } else {
-        spec.containers.len()
-    };
-    spec.containers.insert(place, proxy);
-}
-
-/// Puts our items before the user's, except those whose names the user has taken.
-fn add_missing<T>(list: &mut Vec<T>, ours: Vec<T>, name: impl Fn(&T) -> &String) {
-    let ours = missing(list, ours, name);
-    list.splice(0..0, ours);
-}
-
-fn missing<T>(list: &[T], mut ours: Vec<T>, name: impl Fn(&T) -> &String) -> Vec<T> {
-    ours.retain(|item| !list.iter().any(|taken| name(taken) == name(item)));
-    ours
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod patch;
 pub mod server;
 pub mod watch;
 
+mod assemble;
 mod keys;
 mod overrides;
 mod probes;

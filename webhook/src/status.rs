@@ -25,6 +25,11 @@ impl Status {
         Self::of(pod).is_some_and(|status| status.is_true_of(pod))
     }
 
+    /// The annotation.
+    pub(crate) fn annotation(&self) -> Option<(String, String)> {
+        Some((names::STATUS.to_owned(), serde_json::to_string(self).ok()?))
+    }
+
     fn of(pod: &Pod) -> Option<Self> {
         serde_json::from_str(pod.metadata.annotations.as_ref()?.get(names::STATUS)?).ok()
     }

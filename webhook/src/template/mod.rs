@@ -9,6 +9,7 @@ mod resources;
 pub(crate) mod volumes;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 
@@ -33,6 +34,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) owner: Cow<'a, Owner>,
     pub(crate) values: &'a Values,
     pub(crate) mesh: &'a MeshConfig,
+    /// Annotations that the configuration wants on every injected pod.
+    pub(crate) injected_annotations: &'a BTreeMap<String, String>,
     pub(crate) traffic: &'a TrafficDefaults,
     pub(crate) parameters: &'a Parameters,
     pub(crate) proxy_config: Cow<'a, ProxyConfig>,
