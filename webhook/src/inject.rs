@@ -1,5 +1,5 @@
 //! From a pod to what becomes of it: whether it is injected at all, what its annotations ask for, and
-//! the plan that [`crate::assemble`] carries out.
+//! the plan that module `assemble` carries out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

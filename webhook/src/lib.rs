@@ -4,7 +4,7 @@
 //! - [`config`] reads Istio's ConfigMaps `istio-sidecar-injector` and `istio`;
 //! - [`Injector::inject`] decides about one pod and makes the injected one;
 //! - [`patch`] is the difference between the two, as RFC 6902 JSON Patch;
-//! - [`kube_inject`] does the same to the pod templates of a file of manifests;
+//! - [`kube_inject()`] does the same to the pod templates of a file of manifests;
 //! - [`server`] and [`watch`] are what the binary adds: TLS, AdmissionReview, the Kubernetes API.
 //!
 //! Everything the injector adds is a typed Kubernetes object: no text of a user is ever pasted into
@@ -15,7 +15,6 @@ pub mod config;
 pub mod decide;
 pub mod error;
 pub mod inject;
-pub mod kube_inject;
 pub mod native;
 pub mod owner;
 pub mod parameters;
@@ -25,6 +24,7 @@ pub mod watch;
 
 mod assemble;
 mod keys;
+mod kube_inject;
 mod overrides;
 mod probes;
 mod prometheus;
@@ -36,4 +36,4 @@ pub use config::Config;
 pub use decide::{Decision, Reason};
 pub use error::{ConfigError, InjectError, Problem};
 pub use inject::{Injector, Outcome, Target};
-pub use kube_inject::kube_inject;
+pub use kube_inject::{Manifests, kube_inject};
