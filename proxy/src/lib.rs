@@ -5,6 +5,7 @@
 //! end of the process by [`drain`]. [`runtime`] puts the parts on threads.
 
 pub mod access_log;
+pub mod agent;
 pub mod config;
 pub mod control;
 pub mod detect;

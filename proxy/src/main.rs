@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use lateen_proxy::agent::{self, Agent, Probes, Targets};
 use lateen_proxy::config::{Arguments, Command, Config, Log};
 use lateen_proxy::runtime;
 use tracing_subscriber::EnvFilter;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         Command::Proxy(arguments) => proxy(&arguments),
         Command::Init(arguments) => init(arguments),
         Command::Version => version(),
-        Command::Other(name, _) => Err(anyhow::anyhow!("there is no subcommand '{name}'")),
+        Command::Other(name, arguments) => other(&name, arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,8 +42,32 @@ fn proxy(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::read(arguments, |name| std::env::var(name).ok())?;
     start_logs(&config.log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?config, "The proxy starts.");
-    runtime::run(config, |_shared| std::future::pending())?;
+    let probes = config.app_probers.as_deref().map(Probes::parse).transpose()?.unwrap_or_default();
+    let targets = config.prometheus_annotations.as_deref().map(Targets::parse).transpose()?;
+    let pod_address = config.pod.addresses.first().copied().context("INSTANCE_IP is empty")?;
+    let agent = Agent::bind(config.ports)?;
+    runtime::run(config, async move |proxy| {
+        let context =
+            agent::Context { pod_address, probes, targets: targets.unwrap_or_default(), proxy };
+        if let Err(error) = agent.run(context).await {
+            tracing::error!(%error, "The agent has ended.");
+        }
+    })?;
     Ok(())
+}
+
+/// What lifecycle hooks run.
+fn other(name: &str, arguments: Vec<OsString>) -> anyhow::Result<()> {
+    use std::io::Write;
+    let arguments = lexopt::Parser::from_args(arguments);
+    match name {
+        "wait" => Ok(agent::command::wait(arguments)?),
+        "request" => {
+            let answer = agent::command::request(arguments)?;
+            std::io::stdout().write_all(&answer).context("cannot write to stdout")
+        }
+        _ => bail!("there is no subcommand '{name}'"),
+    }
 }
 
 /// Hands over to `lateen-init`, found beside this program or in `PATH`.

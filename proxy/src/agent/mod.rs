@@ -19,15 +19,22 @@ mod scrape;
 mod server;
 mod status;
 mod unverified;
+mod view;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket};
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
 
-pub use self::probe::Probes;
-pub use self::scrape::Targets;
+use crate::config::AgentPorts;
+
+pub use self::probe::{ProbeError, Probes};
+pub use self::scrape::{Targets, TargetsError};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// What the agent shows of the proxy and asks of it.
 pub trait Proxy: Send + Sync + 'static {
@@ -47,31 +54,16 @@ pub trait Proxy: Send + Sync + 'static {
     fn configuration(&self) -> serde_json::Value;
 }
 
-/// What the agent is told at the start.
+/// What the agent works with.
 pub struct Context {
     /// The pod's own address: where probes reach the application.
     pub pod_address: IpAddr,
-    /// Ports to listen on.
-    pub ports: Ports,
     /// Probes that the injector rewrote.
     pub probes: Probes,
     /// The application's own metrics.
     pub targets: Targets,
     /// The proxy.
     pub proxy: Arc<dyn Proxy>,
-}
-
-/// The agent's ports; 0 lets the kernel choose (tests).
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    /// Status, probes and merged metrics (15020).
-    pub status: u16,
-    /// Readiness (15021).
-    pub health: u16,
-    /// The proxy's metrics (15090).
-    pub metrics: u16,
-    /// Admin on loopback (15000).
-    pub admin: u16,
 }
 
 /// Where the agent listens, with the ports that the kernel chose.
@@ -89,26 +81,23 @@ pub struct Addresses {
 
 /// The agent with its sockets open: whoever holds one knows that the ports are free.
 pub struct Agent {
-    context: Context,
-    status: TcpListener,
-    health: TcpListener,
-    metrics: TcpListener,
-    admin: TcpListener,
+    status: StdTcpListener,
+    health: StdTcpListener,
+    metrics: StdTcpListener,
+    admin: StdTcpListener,
 }
 
 impl Agent {
-    /// Opens the agent's ports.
+    /// Opens the agent's ports; 0 lets the kernel choose one.
     ///
     /// # Errors
     /// When a port is taken; the message names it.
-    pub fn bind(context: Context) -> io::Result<Self> {
-        let ports = context.ports;
+    pub fn bind(ports: AgentPorts) -> io::Result<Self> {
         Ok(Self {
             status: listen_everywhere(ports.status)?,
             health: listen_everywhere(ports.health)?,
             metrics: listen_everywhere(ports.metrics)?,
             admin: listen((Ipv4Addr::LOCALHOST, ports.admin).into())?,
-            context,
         })
     }
 
@@ -126,38 +115,41 @@ impl Agent {
     }
 
     /// Serves all ports until the process ends.
-    pub async fn run(self) {
-        let context = Arc::new(self.context);
+    ///
+    /// # Errors
+    /// When the sockets cannot be watched by the runtime.
+    pub async fn run(self, context: Context) -> io::Result<()> {
+        let context = Arc::new(context);
         tokio::join!(
-            status::serve(self.status, Arc::clone(&context)),
-            health::serve(self.health, Arc::clone(&context)),
-            metrics::serve(self.metrics, Arc::clone(&context)),
-            admin::serve(self.admin, context),
+            status::serve(TcpListener::from_std(self.status)?, Arc::clone(&context)),
+            health::serve(TcpListener::from_std(self.health)?, Arc::clone(&context)),
+            metrics::serve(TcpListener::from_std(self.metrics)?, Arc::clone(&context)),
+            admin::serve(TcpListener::from_std(self.admin)?, context),
         );
+        Ok(())
     }
 }
 
 /// Listens on both families with one socket, or on IPv4 alone where the pod has no IPv6.
-fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
+fn listen_everywhere(port: u16) -> io::Result<StdTcpListener> {
     listen((Ipv6Addr::UNSPECIFIED, port).into())
         .or_else(|_| listen((Ipv4Addr::UNSPECIFIED, port).into()))
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<StdTcpListener> {
     let open = || {
-        let socket = if address.is_ipv6() {
-            TcpSocket::new_v6()?
-        } else {
-            TcpSocket::new_v4()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(128)
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
     };
     open().map_err(|error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("Listening on {address} for the agent: {error}"),
-        )
+        let message = format!("listening on {address} for the agent: {error}");
+        io::Error::new(error.kind(), message)
     })
 }
