@@ -14,10 +14,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use lateen_tests::cluster::{Cluster, Name};
 
 use self::batch::Batch;
 use self::builder::Builder;
 use self::programs::Programs;
+use crate::blocking::wait_for;
 use crate::output;
 use crate::workspace::{VERSION, Workspace};
 
@@ -30,6 +32,9 @@ pub(crate) struct Options {
     /// Push the images to this registry and path, for example `registry.example/lateen`
     #[arg(long, value_name = "HUB")]
     pub(crate) push: Option<String>,
+    /// Import the images into this local cluster
+    #[arg(long, value_name = "CLUSTER", conflicts_with = "push")]
+    pub(crate) import: Option<Name>,
     /// Tag of the mesh images [default: the version and a hash of what is in them]
     #[arg(long)]
     pub(crate) tag: Option<String>,
@@ -56,7 +61,7 @@ pub(crate) struct Images {
 /// Builds the images and says what came out.
 ///
 /// # Errors
-/// As [`build`], and when an image of a release is larger than its budget.
+/// As [`build`] and [`import`], and when an image of a release is larger than its budget.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let images = build(workspace, options)?;
     let rows: Vec<_> = images
@@ -75,6 +80,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     if options.release {
         check_sizes(&images)?;
+    }
+    match &options.import {
+        Some(name) => import(&images, &Cluster::find(name)?),
+        None => Ok(()),
+    }
+}
+
+/// Imports the images into every node of a local cluster.
+///
+/// # Errors
+/// When a node does not run.
+pub(crate) fn import(images: &Images, cluster: &Cluster) -> Result<()> {
+    output::step("Importing the images");
+    for archive in &images.archives {
+        wait_for(cluster.import_image(archive))?;
     }
     Ok(())
 }

@@ -80,10 +80,7 @@ pub(crate) fn images(workspace: &Workspace, place: &Place, push: Option<String>)
     };
     let images = images::build(workspace, &options)?;
     if let Some(cluster) = &place.cluster {
-        output::step("Importing the images");
-        for archive in &images.archives {
-            wait_for(cluster.import_image(archive))?;
-        }
+        images::import(&images, cluster)?;
     }
     Ok(images)
 }

@@ -64,11 +64,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         });
     }
     if chosen.includes(Class::Namespaces) {
-        report.stage("namespaces: redirection", || {
-            cargo_test(workspace, &["--package=lateen-init", "--test=*"])
-        });
-        report.stage("namespaces: sidecars", || {
-            cargo_test(workspace, &["--package=lateen-tests", "--test=namespaces"])
+        report.stage("namespaces", || {
+            cargo_test(workspace, &["--package=lateen-init", "--test=namespaces"])
         });
     }
     if chosen.includes(Class::Cluster) {

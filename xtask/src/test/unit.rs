@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use lateen_tests::cluster::{Cache, HELM, Progress};
 
 use super::cargo_test;
 use super::report::Report;
+use crate::blocking::wait_for;
 use crate::workspace::Workspace;
 use crate::{generate, lengths, output, shell};
 
@@ -36,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
         )
     });
     report.stage("unit: tests", || unit_tests(workspace));
+    report.stage("unit: charts", || charts(workspace));
     report.stage("unit: documentation", || {
         let doc = ["doc", "--locked", "--quiet", "--workspace", "--no-deps"];
         shell::run(
@@ -48,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     report.stage("unit: dependencies", || dependencies(workspace));
 }
 
-/// Everything but the integration tests of other classes.
+/// Everything but the test programs of other classes.
 fn unit_tests(workspace: &Workspace) -> Result<()> {
     let elsewhere = [
         "--exclude=lateen-init",
@@ -56,11 +59,16 @@ fn unit_tests(workspace: &Workspace) -> Result<()> {
         "--exclude=lateen-tests",
     ];
     cargo_test(workspace, &[&["--workspace"][..], &elsewhere].concat())?;
-    cargo_test(
-        workspace,
-        &["--package=lateen-init", "--package=lateen-proxy", "--bins"],
-    )?;
+    let init = ["--package=lateen-init", "--lib", "--bins", "--test=goldens"];
+    cargo_test(workspace, &init)?;
+    cargo_test(workspace, &["--package=lateen-proxy", "--lib", "--bins"])?;
     cargo_test(workspace, &["--package=lateen-tests", "--lib"])
+}
+
+/// What helm makes of the charts, which it takes helm to know.
+fn charts(workspace: &Workspace) -> Result<()> {
+    wait_for(HELM.get(&Cache::locate()?, &Progress::begin()))?;
+    cargo_test(workspace, &["--package=lateenctl", "--test=helm"])
 }
 
 /// Licences, banned crates and where crates come from. Advisories are left out, since a new one
