@@ -2,5 +2,11 @@
 //! real protocols, and peers that misbehave on purpose. No netfilter: loopback addresses stand for
 //! original destinations.
 
+mod bad_peers;
+mod discovery;
+mod drain;
 mod http;
+mod inbound;
+mod rotation;
 mod support;
+mod tcp;

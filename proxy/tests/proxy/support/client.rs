@@ -74,7 +74,7 @@ impl Http1 {
         let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer { head, status, body: String::new() };
-        if has_body && status >= 200 {
+        if has_body && status >= 200 && !matches!(status, 204 | 304) {
             answer.body = self.read_body(&answer).await;
         }
         answer

@@ -1,0 +1,101 @@
+//! The end of a proxy's life, seen by its callers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Request;
+use lateen_proxy::config::DrainTimes;
+use lateen_proxy::drain::{Direction, Phase};
+use lateen_wire::lateen::Protocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::app::App;
+use crate::support::client::{Http1, exchange, full, http2};
+use crate::support::mesh::{Endpoint, Mesh, Proxy, Service};
+use crate::support::{soon, until};
+
+struct Pair {
+    _mesh: Mesh,
+    client: Proxy,
+    server: Proxy,
+    door: IpAddr,
+    back: IpAddr,
+    app: App,
+}
+
+async fn pair(protocol: Protocol) -> Pair {
+    let app = App::http("draining").await;
+    let mesh = Mesh::start().await;
+    let service = Service::new("draining", protocol);
+    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
+    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
+    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    Pair { _mesh: mesh, client, server, door, back, app }
+}
+
+#[tokio::test]
+async fn callers_are_asked_to_leave_and_none_of_their_requests_fails() {
+    let pair = pair(Protocol::Http).await;
+    let mut through_mesh = Http1::new(pair.client.dial(pair.door).await);
+    let mut plain = Http1::new(pair.server.dial_inbound(pair.back).await);
+    assert_eq!(through_mesh.get("draining", "/").await.status, 200);
+    assert_eq!(plain.get("draining", "/").await.status, 200);
+    pair.server.shared.drain.begin();
+    assert!(!pair.server.shared.readiness.is_ready());
+    let answer = plain.get("draining", "/").await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    plain.closed().await;
+    for _ in 0..10 {
+        let answer = through_mesh.get("draining", "/").await;
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
+    // New connections are still taken while endpoints withdraw.
+    let mut late = Http1::new(pair.server.dial_inbound(pair.back).await);
+    assert_eq!(late.get("draining", "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn http2_callers_get_goaway_and_none_of_their_requests_fails() {
+    let pair = pair(Protocol::Http2).await;
+    let mut sender = http2(pair.client.dial(pair.door).await).await;
+    let mut status = async || {
+        let request = Request::get("http://draining/").body(full("")).unwrap();
+        exchange(&mut sender, request).await.0.status()
+    };
+    assert_eq!(status().await, 200);
+    pair.server.shared.drain.begin();
+    for _ in 0..20 {
+        assert_eq!(status().await, 200);
+    }
+    assert_eq!(pair.app.requests(), 21);
+}
+
+#[tokio::test]
+async fn the_process_ends_when_nothing_is_active_and_streams_may_finish() {
+    let pair = pair(Protocol::Http).await;
+    let mut websocket = Http1::new(pair.client.dial(pair.door).await);
+    let upgrade = "GET /websocket HTTP/1.1\r\nHost: draining\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\n\r\n";
+    assert_eq!(websocket.send(upgrade).await.status, 101);
+    let mut idle = Http1::new(pair.server.dial_inbound(pair.back).await);
+    assert_eq!(idle.get("draining", "/").await.status, 200);
+    let drain = pair.server.shared.drain.clone();
+    drain.begin();
+    let times = DrainTimes { termination: Duration::from_secs(60), minimum: Duration::ZERO };
+    let closing = {
+        let drain = drain.clone();
+        tokio::spawn(async move { drain.close(times).await })
+    };
+    // The idle connection is closed, the stream goes on.
+    idle.closed().await;
+    assert_eq!(drain.phase(), Phase::Closing);
+    websocket.stream.write_all(b"bye").await.unwrap();
+    let mut bytes = [0; 3];
+    soon("the echo", websocket.stream.read_exact(&mut bytes)).await.unwrap();
+    assert!(!closing.is_finished());
+    drop(websocket);
+    soon("the end of the drain", closing).await.unwrap();
+    until("nothing is active", || drain.active(Direction::Inbound) == 0).await;
+}
