@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, LocalObjectReference, Pod, P
 
 use lateen_wire::names;
 
+use crate::overrides::Overrides;
 use crate::status::{self, Status};
 use crate::template::{Plan, init, literal, metadata, proxy, volumes};
 use crate::{probes, prometheus};
@@ -13,6 +14,7 @@ use crate::{probes, prometheus};
 pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     let mut pod = plan.pod.clone();
     let spec = pod.spec.get_or_insert_default();
+    Overrides::remove_from(spec);
     let init = init_container(plan);
     let proxy = proxy_container(plan, spec);
     let volumes = volumes::volumes(plan);

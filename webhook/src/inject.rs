@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use json_patch::Patch;
 use k8s_openapi::api::core::v1::Pod;
 
 use lateen_api::ProxyConfig;
@@ -22,7 +21,7 @@ use crate::owner::Owner;
 use crate::parameters::Parameters;
 use crate::status::Status;
 use crate::template::Plan;
-use crate::{keys, patch};
+use crate::{keys, overrides, patch};
 
 static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
 
@@ -63,7 +62,7 @@ pub enum Outcome {
 impl Outcome {
     /// What changes `pod`, the pod that was given, into the injected one; `None` if nothing does.
     #[must_use]
-    pub fn patch(self, pod: Pod) -> Option<Patch> {
+    pub fn patch(self, pod: Pod) -> Option<patch::Patch> {
         match self {
             Self::Injected(injected) => Some(patch::diff(pod, *injected)),
             Self::AlreadyInjected | Self::Skipped(_) => None,
@@ -119,14 +118,9 @@ impl Injector {
                 return Err(InjectError::Annotations(problems));
             }
         };
-        let mut application = pod.clone();
-        let overrides = application
-            .spec
-            .as_mut()
-            .map(Overrides::take_from)
-            .unwrap_or_default();
+        let overrides = pod.spec.as_ref().map(Overrides::of).unwrap_or_default();
         let plan = Plan {
-            pod: &application,
+            pod,
             namespace: target.namespace,
             owner: target
                 .owner
@@ -136,7 +130,7 @@ impl Injector {
             injected_annotations: &self.config.injection.injected_annotations,
             traffic: &self.traffic,
             parameters: target.parameters,
-            native: self.is_native(&application, &options, target),
+            native: self.is_native(pod, &options, target),
             status_port: proxy_config.status_port,
             proxy_config,
             proxy_config_json,
@@ -179,8 +173,8 @@ impl Injector {
 
     /// Whether the proxy is a native sidecar: the pod's wish, else the installation's, else what its
     /// kubelet can do. A pod needs one container that is none.
-    fn is_native(&self, application: &Pod, options: &PodOptions, target: &Target<'_>) -> bool {
-        let Some(spec) = &application.spec else {
+    fn is_native(&self, pod: &Pod, options: &PodOptions, target: &Target<'_>) -> bool {
+        let Some(spec) = &pod.spec else {
             return false;
         };
         let wanted = options.native.unwrap_or_else(|| match self.native {
@@ -188,7 +182,7 @@ impl Injector {
             NativeSidecars::Never => false,
             NativeSidecars::Auto => target.kubelets.support_native(spec.node_name.as_deref()),
         });
-        wanted && !spec.containers.is_empty()
+        wanted && !spec.containers.iter().all(overrides::is_ours)
     }
 }
 

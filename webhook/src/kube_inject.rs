@@ -152,7 +152,7 @@ fn inject_template(
         Outcome::Injected(_) => None,
     };
     if let Some(patch) = outcome.patch(pod) {
-        json_patch::patch(template, &patch).map_err(|error| error.to_string())?;
+        patch.apply(template).map_err(|error| error.to_string())?;
     }
     Ok(notice)
 }

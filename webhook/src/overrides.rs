@@ -21,13 +21,23 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
-    /// Takes the containers out of the pod.
-    pub(crate) fn take_from(spec: &mut PodSpec) -> Self {
-        let containers = take(&mut spec.containers);
-        let init_containers = spec.init_containers.as_mut().map(take).unwrap_or_default();
+    /// The user's containers in a pod.
+    pub(crate) fn of(spec: &PodSpec) -> Self {
+        let pick = |containers: &[Container]| {
+            let ours = containers.iter().filter(|container| is_ours(container));
+            ours.cloned().collect()
+        };
         Self {
-            containers,
-            init_containers,
+            containers: pick(&spec.containers),
+            init_containers: pick(spec.init_containers.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Takes them out of the pod.
+    pub(crate) fn remove_from(spec: &mut PodSpec) {
+        spec.containers.retain(|container| !is_ours(container));
+        if let Some(containers) = &mut spec.init_containers {
+            containers.retain(|container| !is_ours(container));
         }
     }
 
@@ -61,11 +71,9 @@ impl Overrides {
     }
 }
 
-fn take(containers: &mut Vec<Container>) -> Vec<Container> {
-    let is_ours = |container: &mut Container| {
-        container.name == names::PROXY_CONTAINER || container.name == names::INIT_CONTAINER
-    };
-    containers.extract_if(.., is_ours).collect()
+/// Whether a container has one of our own names.
+pub(crate) fn is_ours(container: &Container) -> bool {
+    container.name == names::PROXY_CONTAINER || container.name == names::INIT_CONTAINER
 }
 
 /// Merges as Kubernetes does (variables by name, mounts by path), except for fields that allow one

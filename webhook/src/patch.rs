@@ -4,36 +4,75 @@
 //! never heard of. So nothing is replaced that has not changed, and items of lists with names are
 //! inserted and removed by their place, never overwritten by their neighbours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, Volume};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// A JSON Patch, serialised as RFC 6902 says.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Patch(Vec<Operation>);
+
+/// One operation. Values are kept as the text that they are sent as.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Operation {
+    /// Adds a member, replacing one of the same name (which `null` is too), or inserts an item.
+    Add {
+        path: PointerBuf,
+        value: Box<RawValue>,
+    },
+    Remove {
+        path: PointerBuf,
+    },
+}
+
+/// A patch that does not fit an object.
+#[derive(Debug, thiserror::Error)]
+#[error("the patch does not fit the object: {0}")]
+pub struct Misfit(String);
+
+impl Patch {
+    /// Whether nothing changes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Changes an object.
+    ///
+    /// # Errors
+    /// When it is not the object that the patch was made for.
+    pub fn apply(&self, object: &mut Value) -> Result<(), Misfit> {
+        let misfit = |error: &dyn ToString| Misfit(error.to_string());
+        let operations = serde_json::to_value(self).map_err(|error| misfit(&error))?;
+        let operations: json_patch::Patch =
+            serde_json::from_value(operations).map_err(|error| misfit(&error))?;
+        json_patch::patch(object, &operations).map_err(|error| misfit(&error))
+    }
+}
 
 /// The operations that turn `before` into `after`, in an order that depends on nothing else.
 #[must_use]
 pub fn diff(mut before: Pod, mut after: Pod) -> Patch {
-    let mut operations = Operations::default();
+    let mut patch = Patch::default();
     let (old, new) = (&mut before.metadata, &mut after.metadata);
-    operations.field(
-        &["metadata", "labels"],
-        &old.labels.take(),
-        &new.labels.take(),
-    );
-    operations.field(
-        &["metadata", "annotations"],
-        &old.annotations.take(),
-        &new.annotations.take(),
+    patch.entries("labels", old.labels.take(), new.labels.take());
+    patch.entries(
+        "annotations",
+        old.annotations.take(),
+        new.annotations.take(),
     );
     if let (Some(old), Some(new)) = (&mut before.spec, &mut after.spec) {
-        operations.spec(old, new);
+        patch.lists(old, new);
     }
     if before != after {
-        operations.value(&mut PointerBuf::root(), &json(&before), &json(&after));
+        patch.value(&mut PointerBuf::root(), &json(&before), &json(&after));
     }
-    Patch(operations.0)
+    patch
 }
 
 /// An item of a list whose items are told apart by name.
@@ -59,68 +98,69 @@ impl Named for LocalObjectReference {
     }
 }
 
-#[derive(Default)]
-struct Operations(Vec<PatchOperation>);
-
-impl Operations {
-    /// Compares the lists of a pod, and takes them out of it.
-    fn spec(&mut self, old: &mut PodSpec, new: &mut PodSpec) {
-        let list = |list: &mut Option<Vec<Container>>| list.take().unwrap_or_default();
-        let (before, after) = (
-            list(&mut old.init_containers),
-            list(&mut new.init_containers),
-        );
-        self.list("initContainers", &before, &after);
-        let before = std::mem::take(&mut old.containers);
-        let after = std::mem::take(&mut new.containers);
-        self.list("containers", &before, &after);
-        let (before, after) = (old.volumes.take(), new.volumes.take());
-        self.list(
-            "volumes",
-            &before.unwrap_or_default(),
-            &after.unwrap_or_default(),
-        );
-        let (before, after) = (old.image_pull_secrets.take(), new.image_pull_secrets.take());
-        self.list(
-            "imagePullSecrets",
-            &before.unwrap_or_default(),
-            &after.unwrap_or_default(),
-        );
-    }
-
-    /// Compares two values of a field that may be absent.
-    fn field<T: PartialEq + Serialize>(
+impl Patch {
+    /// Compares labels or annotations.
+    fn entries(
         &mut self,
-        path: &[&str],
-        before: &Option<T>,
-        after: &Option<T>,
+        field: &str,
+        before: Option<BTreeMap<String, String>>,
+        after: Option<BTreeMap<String, String>>,
     ) {
-        let mut path = PointerBuf::from_tokens(path.iter().copied());
-        match (before, after) {
-            (Some(before), Some(after)) if before != after => {
-                self.value(&mut path, &json(before), &json(after));
-            }
-            (None, Some(after)) => self.add(&path, json(after)),
-            (Some(_), None) => self.remove(&path),
-            _ => {}
+        let mut path = PointerBuf::from_tokens(["metadata", field]);
+        let (before, after) = match (before, after) {
+            (Some(before), Some(after)) => (before, after),
+            (None, Some(after)) => return self.add(&path, &after),
+            (Some(_), None) => return self.remove(&path),
+            (None, None) => return,
+        };
+        for key in before.keys().filter(|key| !after.contains_key(*key)) {
+            path.push_back(key);
+            self.remove(&path);
+            path.pop_back();
+        }
+        for (key, value) in after
+            .iter()
+            .filter(|(key, value)| before.get(*key) != Some(value))
+        {
+            path.push_back(key);
+            self.add(&path, value);
+            path.pop_back();
         }
     }
 
+    /// Compares the lists of a pod, and takes them out of it.
+    fn lists(&mut self, old: &mut PodSpec, new: &mut PodSpec) {
+        let (before, after) = (old.init_containers.take(), new.init_containers.take());
+        self.list("initContainers", before, after);
+        let before = std::mem::take(&mut old.containers);
+        let after = std::mem::take(&mut new.containers);
+        self.list("containers", Some(before), Some(after));
+        self.list("volumes", old.volumes.take(), new.volumes.take());
+        let (before, after) = (old.image_pull_secrets.take(), new.image_pull_secrets.take());
+        self.list("imagePullSecrets", before, after);
+    }
+
     /// Compares two lists of `spec`.
-    fn list<T: Named + PartialEq + Serialize>(&mut self, field: &str, before: &[T], after: &[T]) {
+    fn list<T: Named + PartialEq + Serialize>(
+        &mut self,
+        field: &str,
+        before: Option<Vec<T>>,
+        after: Option<Vec<T>>,
+    ) {
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         if before == after {
             return;
         }
         let mut path = PointerBuf::from_tokens(["spec", field]);
-        if before.is_empty() || !keeps_order(before, after) {
-            return self.add(&path, json(after));
+        if before.is_empty() || !keeps_order(&before, &after) {
+            return self.add(&path, &after);
         }
-        let stays: BTreeSet<&str> = after.iter().map(Named::name).collect();
+        let stays = |item: &T| after.iter().any(|kept| kept.name() == item.name());
         for (index, _) in before
             .iter()
             .enumerate()
             .rev()
-            .filter(|(_, item)| !stays.contains(item.name()))
+            .filter(|(_, item)| !stays(item))
         {
             path.push_back(index);
             self.remove(&path);
@@ -131,7 +171,7 @@ impl Operations {
             match before.iter().find(|old| old.name() == item.name()) {
                 Some(old) if old == item => {}
                 Some(old) => self.value(&mut path, &json(old), &json(item)),
-                None => self.add(&path, json(item)),
+                None => self.add(&path, item),
             }
             path.pop_back();
         }
@@ -141,7 +181,7 @@ impl Operations {
     fn value(&mut self, path: &mut PointerBuf, before: &Value, after: &Value) {
         let (Value::Object(old), Value::Object(new)) = (before, after) else {
             if before != after {
-                self.add(path, after.clone());
+                self.add(path, after);
             }
             return;
         };
@@ -154,48 +194,50 @@ impl Operations {
             path.push_back(name);
             match old.get(name) {
                 Some(old) => self.value(path, old, value),
-                None => self.add(path, value.clone()),
+                None => self.add(path, value),
             }
             path.pop_back();
         }
     }
 
-    /// Adds a member, replacing one of the same name (which `null` is too), or inserts an item.
-    fn add(&mut self, path: &PointerBuf, value: Value) {
-        self.0.push(PatchOperation::Add(AddOperation {
+    #[expect(
+        clippy::expect_used,
+        reason = "Kubernetes' types have string keys alone, as JSON does"
+    )]
+    fn add<T: Serialize + ?Sized>(&mut self, path: &PointerBuf, value: &T) {
+        let value = to_raw_value(value).expect("a Kubernetes object is JSON");
+        self.0.push(Operation::Add {
             path: path.clone(),
             value,
-        }));
+        });
     }
 
     fn remove(&mut self, path: &PointerBuf) {
-        self.0.push(PatchOperation::Remove(RemoveOperation {
-            path: path.clone(),
-        }));
+        self.0.push(Operation::Remove { path: path.clone() });
     }
 }
 
 /// Whether the items that both lists have are in the same order in both, each name once. Everything
 /// that the injector does keeps the order; a pod with a name twice is refused by the API server.
 fn keeps_order<T: Named>(before: &[T], after: &[T]) -> bool {
-    let names = |list: &[T]| {
-        list.iter()
-            .map(|item| item.name().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let (before, after) = (names(before), names(after));
-    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.iter().collect(), after.iter().collect());
-    old.len() == before.len()
-        && new.len() == after.len()
-        && before
-            .iter()
-            .filter(|name| new.contains(name))
-            .eq(after.iter().filter(|name| old.contains(name)))
+    fn names<T: Named>(list: &[T]) -> BTreeSet<&str> {
+        list.iter().map(Named::name).collect()
+    }
+    let (old, new) = (names(before), names(after));
+    let kept = before
+        .iter()
+        .map(Named::name)
+        .filter(|name| new.contains(name));
+    let known = after
+        .iter()
+        .map(Named::name)
+        .filter(|name| old.contains(name));
+    old.len() == before.len() && new.len() == after.len() && kept.eq(known)
 }
 
 #[expect(
     clippy::expect_used,
-    reason = "Kubernetes' types have string keys alone, which JSON has too"
+    reason = "Kubernetes' types have string keys alone, as JSON does"
 )]
 fn json<T: Serialize + ?Sized>(value: &T) -> Value {
     serde_json::to_value(value).expect("a Kubernetes object is JSON")

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use json_patch::Patch;
 use k8s_openapi::api::core::v1::Pod;
 use lateen_webhook::config::{Config, Sources};
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::parameters::Parameters;
+use lateen_webhook::patch::Patch;
 use lateen_webhook::{Injector, Outcome, Target};
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,7 +84,7 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
         return Outputs::from([("skipped.txt", "already injected\n".to_owned())]);
     };
     let mut injected = pod.clone();
-    json_patch::patch(&mut injected, &patch).unwrap();
+    patch.apply(&mut injected).unwrap();
     let read: Pod = serde_json::from_value(injected.clone()).unwrap();
     assert_eq!(
         Outcome::Injected(Box::new(read.clone())),
@@ -104,11 +104,10 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
 
 /// A patch with one operation on each line.
 fn operations(patch: &Patch) -> String {
-    let lines: Vec<_> = patch
-        .0
-        .iter()
-        .map(|operation| serde_json::to_string(operation).unwrap())
-        .collect();
+    let Value::Array(operations) = serde_json::to_value(patch).unwrap() else {
+        return String::new();
+    };
+    let lines: Vec<_> = operations.iter().map(Value::to_string).collect();
     format!("[\n{}\n]\n", lines.join(",\n"))
 }
 

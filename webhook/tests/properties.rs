@@ -208,7 +208,7 @@ impl World {
         let outcome = self.injector.inject(&typed, &target).ok()?;
         let mut injected = pod.clone();
         if let Some(patch) = outcome.clone().patch(typed) {
-            json_patch::patch(&mut injected, &patch).unwrap();
+            patch.apply(&mut injected).unwrap();
         }
         Some((outcome, injected))
     }

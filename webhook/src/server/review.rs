@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use json_patch::Patch;
 use k8s_openapi::api::core::v1::Pod;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+
+use crate::patch::Patch;
 
 const KIND: &str = "AdmissionReview";
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
@@ -86,7 +87,10 @@ impl Question {
                     kind,
                     request,
                 } = review;
-                let object = Object::Pod(Box::new(request.object));
+                let mut pod = Box::new(request.object);
+                // Who set which field is of no use here, and is a good part of the whole.
+                pod.metadata.managed_fields = None;
+                let object = Object::Pod(pod);
                 Self::new(api_version, &kind, request.uid, request.namespace, object)
             }
             Ok(_) => Self::parse_other(bytes, String::new()),

@@ -1,7 +1,7 @@
 //! Environment of the proxy's container, in Istio's order.
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector,
+    ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -22,10 +22,9 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
     variables.field("HOST_IP", "status.hostIP");
     variables.resource("ISTIO_CPU_LIMIT", "limits.cpu", Some("1"));
     variables.set("PROXY_CONFIG", plan.proxy_config_json.clone().into_owned());
-    variables.set("ISTIO_META_POD_PORTS", pod_ports(plan.containers()));
+    variables.set("ISTIO_META_POD_PORTS", pod_ports(plan));
     let containers: Vec<&str> = plan
         .containers()
-        .iter()
         .map(|container| container.name.as_str())
         .collect();
     if !containers.is_empty() {
@@ -151,9 +150,9 @@ fn certificate_authority(plan: &Plan<'_>) -> String {
 }
 
 /// The ports that the application declares, as JSON.
-fn pod_ports(containers: &[Container]) -> String {
-    let ports: Vec<&ContainerPort> = containers
-        .iter()
+fn pod_ports(plan: &Plan<'_>) -> String {
+    let ports: Vec<&ContainerPort> = plan
+        .containers()
         .flat_map(|container| container.ports.iter().flatten())
         .collect();
     serde_json::to_string(&ports).unwrap_or_else(|_| "[]".to_owned())

@@ -35,7 +35,7 @@ pub(crate) fn add(plan: &Plan<'_>, metadata: &mut ObjectMeta) {
         names::REVISION.to_owned(),
         plan.values.revision().to_owned(),
     );
-    if let Some(container) = plan.containers().first() {
+    if let Some(container) = plan.containers().next() {
         set(annotations, keys::DEFAULT_CONTAINER, &container.name);
         set(annotations, keys::DEFAULT_LOGS_CONTAINER, &container.name);
     }

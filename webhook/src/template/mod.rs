@@ -20,7 +20,7 @@ use lateen_wire::names;
 use crate::annotations::PodOptions;
 use crate::annotations::traffic::TrafficDefaults;
 use crate::config::Values;
-use crate::overrides::Overrides;
+use crate::overrides::{self, Overrides};
 use crate::owner::Owner;
 use crate::parameters::Parameters;
 
@@ -28,7 +28,7 @@ pub(crate) use environment::literal;
 
 /// Everything that decides what one pod gets.
 pub(crate) struct Plan<'a> {
-    /// The pod without containers of our own names.
+    /// The pod as it came.
     pub(crate) pod: &'a Pod,
     pub(crate) namespace: &'a str,
     pub(crate) owner: Cow<'a, Owner>,
@@ -99,11 +99,8 @@ impl Plan<'_> {
     }
 
     /// Containers of the application.
-    fn containers(&self) -> &[Container] {
-        self.pod
-            .spec
-            .as_ref()
-            .map(|spec| spec.containers.as_slice())
-            .unwrap_or_default()
+    fn containers(&self) -> impl Iterator<Item = &Container> {
+        let containers = self.pod.spec.iter().flat_map(|spec| &spec.containers);
+        containers.filter(|container| !overrides::is_ours(container))
     }
 }
