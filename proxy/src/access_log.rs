@@ -88,7 +88,9 @@ impl Line {
     pub fn of<B>(request: &Request<B>) -> Self {
         let text = |name: HeaderName| {
             let value = request.headers().get(name).map(HeaderValue::as_bytes);
-            value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+            value
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .unwrap_or_default()
         };
         let authority = match request.uri().authority() {
             Some(authority) => authority.to_string(),
@@ -97,7 +99,11 @@ impl Line {
         Self {
             start: Some(SystemTime::now()),
             method: request.method().to_string(),
-            path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            path: request
+                .uri()
+                .path_and_query()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             protocol: match request.version() {
                 Version::HTTP_10 => "HTTP/1.0",
                 Version::HTTP_2 => "HTTP/2",
@@ -128,18 +134,31 @@ impl AccessLog {
     pub fn new(metrics: Registry) -> Self {
         let (lines, waiting) = sync_channel(QUEUE);
         let waiting = Mutex::new(Some(waiting));
-        Self { inner: Arc::new(Inner { lines, waiting, format: ArcSwapOption::empty(), metrics }) }
+        Self {
+            inner: Arc::new(Inner {
+                lines,
+                waiting,
+                format: ArcSwapOption::empty(),
+                metrics,
+            }),
+        }
     }
 
     /// Writes lines as they come, for ever; returns at once when somebody else does it.
     pub fn write_to(&self, mut output: impl Write) {
-        let Some(lines) = self.inner.waiting.lock().take() else { return };
+        let Some(lines) = self.inner.waiting.lock().take() else {
+            return;
+        };
         while let Ok(line) = lines.recv() {
             let mut batch = line;
             while let Ok(line) = lines.try_recv() {
                 batch.push_str(&line);
             }
-            if output.write_all(batch.as_bytes()).and_then(|()| output.flush()).is_err() {
+            if output
+                .write_all(batch.as_bytes())
+                .and_then(|()| output.flush())
+                .is_err()
+            {
                 self.inner.metrics.counters().access_log_dropped.increment();
             }
         }
@@ -152,8 +171,14 @@ impl AccessLog {
             return false;
         }
         let known = self.inner.format.load();
-        if known.as_ref().is_none_or(|known| known.version != own.version) {
-            let versioned = Versioned { version: own.version, format: Format::new(&own.mesh) };
+        if known
+            .as_ref()
+            .is_none_or(|known| known.version != own.version)
+        {
+            let versioned = Versioned {
+                version: own.version,
+                format: Format::new(&own.mesh),
+            };
             self.inner.format.store(Some(Arc::new(versioned)));
         }
         true
@@ -174,16 +199,33 @@ impl AccessLog {
     }
 
     /// Writes the line of a TCP connection.
-    pub fn write_tcp(&self, line: &Line, flags: Flags, received: u64, sent: u64, duration: Duration) {
-        let end =
-            End { code: 0, flags, bytes_received: received, bytes_sent: sent, duration };
+    pub fn write_tcp(
+        &self,
+        line: &Line,
+        flags: Flags,
+        received: u64,
+        sent: u64,
+        duration: Duration,
+    ) {
+        let end = End {
+            code: 0,
+            flags,
+            bytes_received: received,
+            bytes_sent: sent,
+            duration,
+        };
         self.send(line, end);
     }
 
     fn send(&self, line: &Line, end: End) {
         let known = self.inner.format.load();
         let Some(known) = known.as_ref() else { return };
-        if self.inner.lines.try_send(known.format.print(line, end)).is_err() {
+        if self
+            .inner
+            .lines
+            .try_send(known.format.print(line, end))
+            .is_err()
+        {
             self.inner.metrics.counters().access_log_dropped.increment();
         }
     }

@@ -147,11 +147,16 @@ impl Config {
         arguments: &Arguments,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidConfig> {
-        let mut reader = Reader { lookup: &lookup, problems: Vec::new() };
+        let mut reader = Reader {
+            lookup: &lookup,
+            problems: Vec::new(),
+        };
         let config = read_all(arguments, &mut reader);
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(InvalidConfig { problems: reader.problems }),
+            _ => Err(InvalidConfig {
+                problems: reader.problems,
+            }),
         }
     }
 
@@ -202,7 +207,9 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
         admin: proxy_config.proxy_admin_port.unwrap_or(ports::ADMIN),
     };
     let drain = DrainTimes {
-        termination: proxy_config.termination_drain(reader).unwrap_or(TERMINATION_DRAIN),
+        termination: proxy_config
+            .termination_drain(reader)
+            .unwrap_or(TERMINATION_DRAIN),
         minimum: reader.duration("MINIMUM_DRAIN_DURATION", TERMINATION_DRAIN),
     };
     let (name, namespace) = (name?, namespace?);
@@ -230,7 +237,10 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
         drain,
         app_probers: (reader.lookup)("ISTIO_KUBE_APP_PROBERS"),
         prometheus_annotations: (reader.lookup)("ISTIO_PROMETHEUS_ANNOTATIONS"),
-        log: Log { filter: arguments.log_filter(), json: arguments.log_as_json },
+        log: Log {
+            filter: arguments.log_filter(),
+            json: arguments.log_as_json,
+        },
     })
 }
 
@@ -253,7 +263,10 @@ impl FromStr for HostPort {
         if host.is_empty() {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| wrong())?,
+        })
     }
 }
 
@@ -269,7 +282,11 @@ impl fmt::Display for HostPort {
 
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the proxy's configuration is wrong: {}", self.problems.join("; "))
+        write!(
+            formatter,
+            "the proxy's configuration is wrong: {}",
+            self.problems.join("; ")
+        )
     }
 }
 
@@ -281,13 +298,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn text(&self, name: &str, default: &str) -> String {
-        (self.lookup)(name).filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+        (self.lookup)(name)
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| default.to_owned())
     }
 
     fn required(&mut self, name: &str) -> Option<String> {
         let text = (self.lookup)(name).filter(|text| !text.is_empty());
         if text.is_none() {
-            self.problems.push(format!("{name} is not set; injection sets it"));
+            self.problems
+                .push(format!("{name} is not set; injection sets it"));
         }
         text
     }
@@ -304,19 +324,24 @@ impl Reader<'_> {
 
     fn addresses(&mut self, name: &str) -> Option<Vec<IpAddr>> {
         let text = self.required(name)?;
-        let parsed: Result<Vec<IpAddr>, _> =
-            text.split(',').map(|part| part.trim().parse::<IpAddr>()).collect();
+        let parsed: Result<Vec<IpAddr>, _> = text
+            .split(',')
+            .map(|part| part.trim().parse::<IpAddr>())
+            .collect();
         match parsed {
             Ok(addresses) => Some(addresses.iter().map(IpAddr::to_canonical).collect()),
             Err(_) => {
-                self.problems.push(format!("{name}: '{text}' is not an address"));
+                self.problems
+                    .push(format!("{name}: '{text}' is not an address"));
                 None
             }
         }
     }
 
     fn host_port(&mut self, name: &str, text: &str) -> Option<HostPort> {
-        text.parse().map_err(|problem| self.problems.push(format!("{name}: {problem}"))).ok()
+        text.parse()
+            .map_err(|problem| self.problems.push(format!("{name}: {problem}")))
+            .ok()
     }
 
     fn identity(
@@ -335,17 +360,21 @@ impl Reader<'_> {
             return default;
         };
         proxy_config::parse_duration(&text).unwrap_or_else(|| {
-            self.problems.push(format!("{name}: '{text}' is not a duration such as 5s"));
+            self.problems
+                .push(format!("{name}: '{text}' is not a duration such as 5s"));
             default
         })
     }
 
     fn proxy_config(&mut self) -> ProxyConfig {
-        let Some(text) = (self.lookup)("PROXY_CONFIG").filter(|text| !text.trim().is_empty()) else {
+        let Some(text) = (self.lookup)("PROXY_CONFIG").filter(|text| !text.trim().is_empty())
+        else {
             return ProxyConfig::default();
         };
         serde_json::from_str(&text).unwrap_or_else(|problem| {
-            self.problems.push(format!("PROXY_CONFIG is not the JSON of a ProxyConfig: {problem}"));
+            self.problems.push(format!(
+                "PROXY_CONFIG is not the JSON of a ProxyConfig: {problem}"
+            ));
             ProxyConfig::default()
         })
     }

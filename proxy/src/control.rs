@@ -92,7 +92,11 @@ impl Control {
     /// Remembers where control is; connects to nothing yet.
     #[must_use]
     pub fn new(config: Arc<Config>, certificates: Certificates, metrics: Registry) -> Self {
-        Self { config, certificates, metrics }
+        Self {
+            config,
+            certificates,
+            metrics,
+        }
     }
 
     /// A connection for discovery, with the workload's certificate; waits for the first one.
@@ -123,8 +127,15 @@ impl Control {
     #[must_use]
     pub fn node(&self) -> (String, String, String) {
         let pod = &self.config.pod;
-        let address = pod.addresses.first().map(ToString::to_string).unwrap_or_default();
-        let id = format!("sidecar~{address}~{}.{}~{}", pod.name, pod.namespace, pod.domain);
+        let address = pod
+            .addresses
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let id = format!(
+            "sidecar~{address}~{}.{}~{}",
+            pod.name, pod.namespace, pod.domain
+        );
         (id, pod.name.clone(), pod.namespace.clone())
     }
 
@@ -139,12 +150,18 @@ impl Control {
 async fn connect(address: &HostPort, config: ClientConfig) -> Result<Channel, ControlError> {
     let name = ServerName::try_from(address.host.clone())
         .map_err(|_| ControlError::Name(address.host.clone()))?;
-    let failed = |source| ControlError::Connect { address: address.clone(), source };
+    let failed = |source| ControlError::Connect {
+        address: address.clone(),
+        source,
+    };
     let connector = TlsConnector::from(Arc::new(config));
     let mut addresses: Vec<SocketAddr> =
         tokio::net::lookup_host((address.host.as_str(), address.port))
             .await
-            .map_err(|source| ControlError::Resolve { address: address.clone(), source })?
+            .map_err(|source| ControlError::Resolve {
+                address: address.clone(),
+                source,
+            })?
             .collect();
     fastrand::shuffle(&mut addresses);
     let mut last = std::io::Error::other("there is no address");

@@ -22,7 +22,6 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -69,6 +68,12 @@ pub trait Graceful: Future {
     fn finish(self: Pin<&mut Self>);
 }
 
+impl<C: Graceful> Graceful for Pin<Box<C>> {
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().as_mut().finish();
+    }
+}
+
 #[derive(Debug, Default)]
 struct Active {
     inbound: AtomicUsize,
@@ -81,7 +86,10 @@ impl Drain {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a drain is made once, by name")]
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), active: Arc::default() }
+        Self {
+            phase: watch::Sender::new(Phase::Serving),
+            active: Arc::default(),
+        }
     }
 
     /// Starts the gentle phase; called by `/drain`.
@@ -106,7 +114,10 @@ impl Drain {
     #[must_use]
     pub fn enter(&self, direction: Direction) -> ActiveConnection {
         self.active.count(direction).fetch_add(1, Ordering::Relaxed);
-        ActiveConnection { active: Arc::clone(&self.active), direction }
+        ActiveConnection {
+            active: Arc::clone(&self.active),
+            direction,
+        }
     }
 
     /// Number of active connections in one direction.
@@ -125,10 +136,7 @@ impl Drain {
                 asked = true;
                 connection.as_mut().finish();
             }
-            match connection.as_mut().poll(context) {
-                Poll::Ready(output) => Poll::Ready(output),
-                Poll::Pending => Poll::Pending,
-            }
+            connection.as_mut().poll(context)
         })
         .await
     }
@@ -143,7 +151,10 @@ impl Drain {
             tokio::time::sleep_until(deadline.min(started + times.minimum)).await;
         }
         self.advance(Phase::Closing);
-        if tokio::time::timeout_at(deadline, self.active.wait_for_none()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.active.wait_for_none())
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 inbound = self.active(Direction::Inbound),
                 outbound = self.active(Direction::Outbound),
@@ -190,7 +201,9 @@ impl Active {
 
 impl Drop for ActiveConnection {
     fn drop(&mut self) {
-        self.active.count(self.direction).fetch_sub(1, Ordering::Relaxed);
+        self.active
+            .count(self.direction)
+            .fetch_sub(1, Ordering::Relaxed);
         if self.active.total() == 0 {
             self.active.none.notify_waiters();
         }
@@ -203,8 +216,10 @@ mod tests {
 
     use super::*;
 
-    const TIMES: DrainTimes =
-        DrainTimes { termination: Duration::from_secs(5), minimum: Duration::from_secs(2) };
+    const TIMES: DrainTimes = DrainTimes {
+        termination: Duration::from_secs(5),
+        minimum: Duration::from_secs(2),
+    };
 
     #[tokio::test(start_paused = true)]
     async fn a_drained_proxy_ends_when_nothing_is_active() {

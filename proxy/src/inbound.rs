@@ -61,7 +61,13 @@ struct Begun {
 /// Carries one connection to its end.
 pub async fn serve(worker: Arc<Worker>, stream: TcpStream, client: SocketAddr) {
     let connection = worker.shared.drain.enter(Direction::Inbound);
-    let target = match worker.shared.config.listen.capture.original_destination(&stream) {
+    let target = match worker
+        .shared
+        .config
+        .listen
+        .capture
+        .original_destination(&stream)
+    {
         Ok(target) => target,
         Err(error) => return tracing::debug!(%client, %error, "A connection leads nowhere."),
     };
@@ -86,11 +92,22 @@ impl Accepted {
         let own = worker.shared.discovery.own();
         let declared = own.inbound.get(&target.port()).map(|port| port.application);
         drop(own);
-        let source = if target.is_ipv4() { SOURCE_V4 } else { SOURCE_V6 };
+        let source = if target.is_ipv4() {
+            SOURCE_V4
+        } else {
+            SOURCE_V6
+        };
         let application = worker.address(target, Some(source));
         let declared = declared.unwrap_or_default();
         let connection = Arc::new(connection);
-        Self { worker, target, client, application, declared, connection }
+        Self {
+            worker,
+            target,
+            client,
+            application,
+            declared,
+            connection,
+        }
     }
 
     /// Envoy's name for the application's port, which people know from access logs.
@@ -104,18 +121,33 @@ impl Accepted {
         let verdict = match beginning::wait(&self.worker, &mut stream, &self.application).await? {
             Beginning::Application(server) => {
                 let peer = Peer::plain(self);
-                return Ok(Begun { stream, carried: Carried::Opaque, peer, server: Some(server) });
+                return Ok(Begun {
+                    stream,
+                    carried: Carried::Opaque,
+                    peer,
+                    server: Some(server),
+                });
             }
             Beginning::Client(verdict) => verdict,
         };
         if verdict != Verdict::Tls {
             let carried = detection.conclude(verdict);
-            return Ok(Begun { stream, carried, peer: Peer::plain(self), server: None });
+            return Ok(Begun {
+                stream,
+                carried,
+                peer: Peer::plain(self),
+                server: None,
+            });
         }
         match self.mesh_alpn(&mut stream).await? {
             None => {
                 let peer = Peer::plain(self);
-                Ok(Begun { stream, carried: Carried::Opaque, peer, server: None })
+                Ok(Begun {
+                    stream,
+                    carried: Carried::Opaque,
+                    peer,
+                    server: None,
+                })
             }
             Some(alpn) => self.begin_mesh(stream, alpn, detection).await,
         }
@@ -166,7 +198,12 @@ impl Accepted {
                 }
             }
         };
-        Ok(Begun { stream, carried, peer, server })
+        Ok(Begun {
+            stream,
+            carried,
+            peer,
+            server,
+        })
     }
 
     async fn shake_hands(&self, stream: Stream) -> io::Result<(Stream, Peer)> {
@@ -195,7 +232,12 @@ impl Accepted {
     }
 
     async fn carry(self, begun: Begun) {
-        let Begun { stream, carried, peer, server } = begun;
+        let Begun {
+            stream,
+            carried,
+            peer,
+            server,
+        } = begun;
         let (client, target) = (self.client, self.target);
         match carried {
             Carried::Opaque => Box::pin(tcp::carry(&self, stream, peer, server)).await,

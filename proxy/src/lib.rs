@@ -22,6 +22,8 @@ pub mod runtime;
 pub mod shared;
 pub mod sniff;
 pub mod tcp;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod upstream;
 pub mod workers;

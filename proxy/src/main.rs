@@ -16,7 +16,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// jemalloc reads this symbol at start: memory that is not used goes back soon, and small
 /// processes stay small.
-#[expect(unsafe_code, reason = "a symbol that jemalloc looks for; read-only and ended by zero")]
+#[expect(
+    unsafe_code,
+    reason = "a symbol that jemalloc looks for; read-only and ended by zero"
+)]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_SETTINGS: &[u8; 100] =
     b"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:5000,thp:never,narenas:2,lg_tcache_max:13\0";
@@ -41,14 +44,36 @@ fn main() -> ExitCode {
 fn proxy(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::read(arguments, |name| std::env::var(name).ok())?;
     start_logs(&config.log)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?config, "The proxy starts.");
-    let probes = config.app_probers.as_deref().map(Probes::parse).transpose()?.unwrap_or_default();
-    let targets = config.prometheus_annotations.as_deref().map(Targets::parse).transpose()?;
-    let pod_address = config.pod.addresses.first().copied().context("INSTANCE_IP is empty")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        ?config,
+        "The proxy starts."
+    );
+    let probes = config
+        .app_probers
+        .as_deref()
+        .map(Probes::parse)
+        .transpose()?
+        .unwrap_or_default();
+    let targets = config
+        .prometheus_annotations
+        .as_deref()
+        .map(Targets::parse)
+        .transpose()?;
+    let pod_address = config
+        .pod
+        .addresses
+        .first()
+        .copied()
+        .context("INSTANCE_IP is empty")?;
     let agent = Agent::bind(config.ports)?;
     runtime::run(config, async move |proxy| {
-        let context =
-            agent::Context { pod_address, probes, targets: targets.unwrap_or_default(), proxy };
+        let context = agent::Context {
+            pod_address,
+            probes,
+            targets: targets.unwrap_or_default(),
+            proxy,
+        };
         if let Err(error) = agent.run(context).await {
             tracing::error!(%error, "The agent has ended.");
         }
@@ -64,7 +89,9 @@ fn other(name: &str, arguments: Vec<OsString>) -> anyhow::Result<()> {
         "wait" => Ok(agent::command::wait(arguments)?),
         "request" => {
             let answer = agent::command::request(arguments)?;
-            std::io::stdout().write_all(&answer).context("cannot write to stdout")
+            std::io::stdout()
+                .write_all(&answer)
+                .context("cannot write to stdout")
         }
         _ => bail!("there is no subcommand '{name}'"),
     }
@@ -72,9 +99,12 @@ fn other(name: &str, arguments: Vec<OsString>) -> anyhow::Result<()> {
 
 /// Hands over to `lateen-init`, found beside this program or in `PATH`.
 fn init(arguments: Vec<OsString>) -> anyhow::Result<()> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("lateen-init")));
-    let program =
-        beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("lateen-init"));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("lateen-init")));
+    let program = beside
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("lateen-init"));
     let error = std::process::Command::new(&program).args(arguments).exec();
     Err(error).with_context(|| format!("{} cannot be run", program.display()))
 }
@@ -87,8 +117,9 @@ fn version() -> anyhow::Result<()> {
 fn start_logs(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .with_context(|| format!("'{}' is no log filter", log.filter))?;
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if log.json {
         subscriber.json().try_init()
     } else {

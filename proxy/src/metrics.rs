@@ -133,8 +133,11 @@ fn retain_live<S>(map: &mut AHashMap<Arc<str>, Arc<S>>, now: u32, touched: fn(&S
 }
 
 fn sorted<S>(map: &Mutex<AHashMap<Arc<str>, Arc<S>>>) -> Vec<(Arc<str>, Arc<S>)> {
-    let mut all: Vec<_> =
-        map.lock().iter().map(|(labels, series)| (labels.clone(), series.clone())).collect();
+    let mut all: Vec<_> = map
+        .lock()
+        .iter()
+        .map(|(labels, series)| (labels.clone(), series.clone()))
+        .collect();
     all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     all
 }

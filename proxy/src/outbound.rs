@@ -31,7 +31,13 @@ const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Carries one connection to its end.
 pub async fn serve(worker: Arc<Worker>, stream: TcpStream, client: SocketAddr) {
     let connection = worker.shared.drain.enter(Direction::Outbound);
-    let target = match worker.shared.config.listen.capture.original_destination(&stream) {
+    let target = match worker
+        .shared
+        .config
+        .listen
+        .capture
+        .original_destination(&stream)
+    {
         Ok(target) => target,
         Err(error) => return tracing::debug!(%client, %error, "A connection leads nowhere."),
     };
@@ -86,7 +92,13 @@ async fn detect(
 }
 
 fn report_silence(worker: &Worker, target: SocketAddr) {
-    if worker.shared.metrics.counters().detection_timeouts.increment(target.port()) {
+    if worker
+        .shared
+        .metrics
+        .counters()
+        .detection_timeouts
+        .increment(target.port())
+    {
         tracing::warn!(
             %target,
             "A client did not speak in time and was taken for TCP; name the Service's port tcp, or \

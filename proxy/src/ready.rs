@@ -33,7 +33,10 @@ impl Readiness {
     #[must_use]
     pub fn new(drain: Drain) -> Self {
         let all = BTreeSet::from([Reason::Certificate, Reason::Discovery, Reason::Listeners]);
-        Self { pending: Arc::new(Mutex::new(all)), drain }
+        Self {
+            pending: Arc::new(Mutex::new(all)),
+            drain,
+        }
     }
 
     /// Marks a reason as done; doing so again changes nothing.

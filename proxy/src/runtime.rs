@@ -3,14 +3,14 @@
 //! agent), so that a scrape never delays a request.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::control::Control;
@@ -47,9 +47,8 @@ where
     raise_file_limit();
     let runtime = current_thread()?;
     let shared = Shared::new(config);
-    let (stop, stopped) = watch::channel(());
-    let mut threads = start_workers(&runtime, &shared, &stopped)?;
-    threads.push(start_access_log(&shared)?);
+    start_workers(&runtime, &shared)?;
+    start_access_log(&shared)?;
     let agent = agent(Arc::clone(&shared));
     runtime.block_on(async {
         let mut background = tokio::task::JoinSet::new();
@@ -59,8 +58,7 @@ where
         shared.drain.close(shared.config.drain).await;
         Ok::<_, StartError>(())
     })?;
-    // Workers stop with their connections; the rest ends with the process.
-    drop(stop);
+    // The other threads end with the process.
     tracing::info!("The proxy ends.");
     Ok(())
 }
@@ -93,35 +91,29 @@ pub fn start_background(tasks: &mut tokio::task::JoinSet<()>, shared: &Arc<Share
 }
 
 /// One thread for each worker; returns when all are listening.
-fn start_workers(
-    runtime: &Runtime,
-    shared: &Arc<Shared>,
-    stopped: &watch::Receiver<()>,
-) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
-    let mut threads = Vec::new();
+fn start_workers(runtime: &Runtime, shared: &Arc<Shared>) -> Result<(), StartError> {
     for index in 0..shared.config.workers {
         let (started, starting) = oneshot::channel();
-        let (shared, mut stopped) = (Arc::clone(shared), stopped.clone());
-        let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let result = current_thread().map_err(StartError::from);
-            match result {
-                Err(error) => drop(started.send(Err(error))),
+        let shared = Arc::clone(shared);
+        thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || match current_thread() {
+                Err(error) => drop(started.send(Err(error.into()))),
                 Ok(runtime) => runtime.block_on(async {
                     let mut tasks = tokio::task::JoinSet::new();
-                    let _ = started.send(start_worker(&mut tasks, shared).map(drop));
-                    // Ends when the sender is dropped.
-                    let _ = stopped.changed().await;
+                    let result = start_worker(&mut tasks, shared).map(drop);
+                    // Nobody listens for the answer when the process ends already.
+                    let _ = started.send(result);
+                    while tasks.join_next().await.is_some() {}
                 }),
-            }
-        })?;
-        threads.push(thread);
+            })?;
         match runtime.block_on(starting) {
             Ok(result) => result?,
             Err(_) => return Err(io::Error::other("a worker ended at once").into()),
         }
     }
     shared.readiness.resolve(Reason::Listeners);
-    Ok(threads)
+    Ok(())
 }
 
 /// Addresses a worker listens on.
@@ -164,11 +156,12 @@ pub fn start_worker(
     Ok(listening)
 }
 
-fn start_access_log(shared: &Arc<Shared>) -> io::Result<thread::JoinHandle<()>> {
+fn start_access_log(shared: &Shared) -> io::Result<()> {
     let log = shared.access_log.clone();
     thread::Builder::new()
         .name("access-log".to_owned())
-        .spawn(move || log.write_to(io::LineWriter::new(io::stdout()).by_ref()))
+        .spawn(move || log.write_to(io::stdout()))?;
+    Ok(())
 }
 
 async fn wait_for_end() -> io::Result<()> {

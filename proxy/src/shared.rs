@@ -120,7 +120,11 @@ impl Worker {
         };
         let result = upstream::connect(endpoint, wanted).await;
         if let Err(ConnectError::Tls(error)) = &result {
-            self.shared.metrics.counters().handshake_failures.increment();
+            self.shared
+                .metrics
+                .counters()
+                .handshake_failures
+                .increment();
             tracing::info!(address = %endpoint.address, %error, "A peer was refused.");
         }
         result
@@ -155,7 +159,9 @@ impl Worker {
         loop {
             interval.tick().await;
             self.pools.sweep();
-            self.addresses.lock().retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+            self.addresses
+                .lock()
+                .retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
         }
     }
 }

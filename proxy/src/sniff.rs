@@ -46,7 +46,11 @@ pub fn protocol(prefix: &[u8]) -> Verdict {
         [22, 3, ..] => Verdict::Tls,
         [22, ..] => Verdict::Opaque,
         _ if is_preface(prefix) => {
-            if prefix.len() >= PREFACE.len() { Verdict::Http2 } else { Verdict::More }
+            if prefix.len() >= PREFACE.len() {
+                Verdict::Http2
+            } else {
+                Verdict::More
+            }
         }
         _ => request_line(prefix),
     }
@@ -71,7 +75,11 @@ pub fn hello(prefix: &[u8]) -> Hello {
             Err(_) => return Hello::Invalid,
         }
     }
-    if prefix.len() >= MAX_PREFIX { Hello::Invalid } else { Hello::More }
+    if prefix.len() >= MAX_PREFIX {
+        Hello::Invalid
+    } else {
+        Hello::More
+    }
 }
 
 fn is_preface(prefix: &[u8]) -> bool {
@@ -81,19 +89,33 @@ fn is_preface(prefix: &[u8]) -> bool {
 
 /// `METHOD SP TARGET SP HTTP/1.` (RFC 9112, section 3).
 fn request_line(prefix: &[u8]) -> Verdict {
-    let method_end = prefix.iter().position(|byte| !is_method(*byte)).unwrap_or(prefix.len());
+    let method_end = prefix
+        .iter()
+        .position(|byte| !is_method(*byte))
+        .unwrap_or(prefix.len());
     if method_end > MAX_METHOD || (method_end == 0 && !prefix.is_empty()) {
         return Verdict::Opaque;
     }
     let Some(rest) = prefix.get(method_end..).filter(|rest| !rest.is_empty()) else {
         return Verdict::More;
     };
-    let Some(target) = rest.strip_prefix(b" ") else { return Verdict::Opaque };
-    let target_end = target.iter().position(|byte| *byte <= b' ' || *byte == 0x7f);
-    let Some(target_end) = target_end else {
-        return if prefix.len() >= MAX_PREFIX { Verdict::Opaque } else { Verdict::More };
+    let Some(target) = rest.strip_prefix(b" ") else {
+        return Verdict::Opaque;
     };
-    match target.get(target_end..).and_then(|rest| rest.strip_prefix(b" ")) {
+    let target_end = target
+        .iter()
+        .position(|byte| *byte <= b' ' || *byte == 0x7f);
+    let Some(target_end) = target_end else {
+        return if prefix.len() >= MAX_PREFIX {
+            Verdict::Opaque
+        } else {
+            Verdict::More
+        };
+    };
+    match target
+        .get(target_end..)
+        .and_then(|rest| rest.strip_prefix(b" "))
+    {
         Some(version) if target_end > 0 => version_prefix(version),
         _ => Verdict::Opaque,
     }

@@ -33,7 +33,8 @@ impl Record {
 
     /// Counts into these metrics from now on, and what was counted before.
     pub fn attach(&self, open: OpenConnection) {
-        open.series().add_received(self.received.load(Ordering::Relaxed));
+        open.series()
+            .add_received(self.received.load(Ordering::Relaxed));
         open.series().add_sent(self.sent.load(Ordering::Relaxed));
         // Attached once.
         let _ = self.open.set(open);

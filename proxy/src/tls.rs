@@ -33,8 +33,14 @@ pub enum Alpn {
 
 /// What a mesh server takes, best first. Envoy offers `istio*` beside the plain names; a peer that
 /// offers a metadata exchange also takes `istio` without one.
-const SERVER_PROTOCOLS: [&[u8]; 6] =
-    [b"h2", b"http/1.1", b"istio-h2", b"istio-http/1.1", b"istio-http/1.0", b"istio"];
+const SERVER_PROTOCOLS: [&[u8]; 6] = [
+    b"h2",
+    b"http/1.1",
+    b"istio-h2",
+    b"istio-http/1.1",
+    b"istio-http/1.0",
+    b"istio",
+];
 
 impl Alpn {
     /// What a mesh client offers.

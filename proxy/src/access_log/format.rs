@@ -30,12 +30,21 @@ const JSON: [(&str, &str); 24] = [
     ("response_code", "%RESPONSE_CODE%"),
     ("response_flags", "%RESPONSE_FLAGS%"),
     ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
-    ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"),
-    ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
+    (
+        "connection_termination_details",
+        "%CONNECTION_TERMINATION_DETAILS%",
+    ),
+    (
+        "upstream_transport_failure_reason",
+        "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    ),
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("duration", "%DURATION%"),
-    ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
+    (
+        "upstream_service_time",
+        "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    ),
     ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
     ("user_agent", "%REQ(USER-AGENT)%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),
@@ -51,7 +60,9 @@ const JSON: [(&str, &str); 24] = [
 
 /// `2026-11-20T10:11:12.345Z`.
 const TIME: EncodedConfig = Config::DEFAULT
-    .set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZero::new(3) })
+    .set_time_precision(TimePrecision::Second {
+        decimal_digits: std::num::NonZero::new(3),
+    })
     .encode();
 
 /// How a line is printed.
@@ -105,7 +116,9 @@ impl Format {
             (None, false) => Self::Text(Template::parse(TEXT)),
             (Some(text), false) => Self::Text(Template::parse(text)),
             (None, true) => Self::Json(
-                JSON.iter().map(|(key, text)| ((*key).to_owned(), Template::parse(text))).collect(),
+                JSON.iter()
+                    .map(|(key, text)| ((*key).to_owned(), Template::parse(text)))
+                    .collect(),
             ),
             (Some(text), true) => Self::from_json(text),
         }
@@ -178,9 +191,9 @@ impl Template {
         match self.0.as_slice() {
             [Piece::Operator(operator)] => match operator.value(line, end) {
                 None => serde_json::Value::Null,
-                Some(value) if operator.is_number() => {
-                    value.parse::<u64>().map_or(serde_json::Value::Null, Into::into)
-                }
+                Some(value) if operator.is_number() => value
+                    .parse::<u64>()
+                    .map_or(serde_json::Value::Null, Into::into),
                 Some(value) => value.into(),
             },
             _ => self.print(line, end).into(),
@@ -191,8 +204,14 @@ impl Template {
 impl Operator {
     fn parse(text: &str) -> Self {
         // A length limit such as `REQ(USER-AGENT):20` is not kept.
-        let name = text.rsplit_once(':').filter(|(_, limit)| limit.bytes().all(|b| b.is_ascii_digit()));
-        match name.map_or(text, |(name, _)| name).to_ascii_uppercase().as_str() {
+        let name = text
+            .rsplit_once(':')
+            .filter(|(_, limit)| limit.bytes().all(|b| b.is_ascii_digit()));
+        match name
+            .map_or(text, |(name, _)| name)
+            .to_ascii_uppercase()
+            .as_str()
+        {
             "START_TIME" => Self::Start,
             "REQ(:METHOD)" => Self::Method,
             "REQ(X-ENVOY-ORIGINAL-PATH?:PATH)" | "REQ(:PATH)" => Self::Path,
@@ -253,7 +272,11 @@ impl Operator {
             Self::DownstreamLocal => address(line.downstream_local),
             Self::DownstreamRemote => address(line.downstream_remote),
             Self::ServerName => text(&line.server_name),
-            Self::RouteName => text(if line.method.is_empty() { "" } else { "default" }),
+            Self::RouteName => text(if line.method.is_empty() {
+                ""
+            } else {
+                "default"
+            }),
             Self::Nothing => None,
         }
     }

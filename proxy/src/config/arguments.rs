@@ -58,7 +58,9 @@ impl Command {
     /// A sentence that says which argument is wrong.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let mut arguments = arguments.into_iter();
-        let name = arguments.next().ok_or("a subcommand is missing: proxy, istio-iptables, wait, request or version")?;
+        let name = arguments
+            .next()
+            .ok_or("a subcommand is missing: proxy, istio-iptables, wait, request or version")?;
         let name = name.string()?;
         match name.as_str() {
             "proxy" => Ok(Self::Proxy(Arguments::read(arguments)?)),
@@ -96,7 +98,11 @@ impl Arguments {
         let agent = self
             .log_output_level
             .as_deref()
-            .and_then(|levels| levels.split(',').find_map(|level| level.strip_prefix("default:")))
+            .and_then(|levels| {
+                levels
+                    .split(',')
+                    .find_map(|level| level.strip_prefix("default:"))
+            })
             .map_or("info", level);
         match self.proxy_log_level.as_deref() {
             None => agent.to_owned(),

@@ -10,13 +10,18 @@ fn environment() -> HashMap<&'static str, &'static str> {
         ("POD_NAMESPACE", "default"),
         ("INSTANCE_IP", "10.0.0.5,fd00::5"),
         ("SERVICE_ACCOUNT", "bookinfo-productpage"),
-        ("PROXY_CONFIG", r#"{"terminationDrainDuration":"1m30s","statusPort":16020,"tracing":{}}"#),
+        (
+            "PROXY_CONFIG",
+            r#"{"terminationDrainDuration":"1m30s","statusPort":16020,"tracing":{}}"#,
+        ),
         ("CA_ADDR", "istiod.istio-system.svc:15012"),
     ])
 }
 
 fn read(environment: &HashMap<&'static str, &'static str>) -> Result<Config, InvalidConfig> {
-    Config::read(&Arguments::default(), |name| environment.get(name).map(|&value| value.to_owned()))
+    Config::read(&Arguments::default(), |name| {
+        environment.get(name).map(|&value| value.to_owned())
+    })
 }
 
 #[test]
@@ -31,7 +36,10 @@ fn reads_what_injection_gives() {
     assert_eq!(config.ports.status, 16020);
     assert_eq!(config.ports.health, 15021);
     assert_eq!(config.workers, 1);
-    assert_eq!(config.discovery.to_string(), "istiod.istio-system.svc:15012");
+    assert_eq!(
+        config.discovery.to_string(),
+        "istiod.istio-system.svc:15012"
+    );
     assert_eq!(config.pod.domain, "default.svc.cluster.local");
 }
 
@@ -58,7 +66,11 @@ fn knows_a_loop() {
         ("10.0.0.6:15006", false),
         ("10.0.0.5:8080", false),
     ] {
-        assert_eq!(config.is_loop(address.parse().unwrap()), is_loop, "{address}");
+        assert_eq!(
+            config.is_loop(address.parse().unwrap()),
+            is_loop,
+            "{address}"
+        );
     }
 }
 
@@ -66,14 +78,20 @@ fn knows_a_loop() {
 fn takes_the_flags_of_pilot_agent() {
     let line = "proxy sidecar --domain default.svc.cluster.local --proxyLogLevel=warning \
                 --proxyComponentLogLevel=misc:error --log_output_level=default:info --log_as_json";
-    let Command::Proxy(arguments) =
-        Command::read(line.split_whitespace().map(Into::into)).unwrap()
+    let Command::Proxy(arguments) = Command::read(line.split_whitespace().map(Into::into)).unwrap()
     else {
         panic!("not a proxy");
     };
-    assert_eq!(arguments.domain.as_deref(), Some("default.svc.cluster.local"));
+    assert_eq!(
+        arguments.domain.as_deref(),
+        Some("default.svc.cluster.local")
+    );
     assert!(arguments.log_as_json);
-    assert!(arguments.log_filter().starts_with("info,lateen_proxy::inbound=warn"));
+    assert!(
+        arguments
+            .log_filter()
+            .starts_with("info,lateen_proxy::inbound=warn")
+    );
 }
 
 #[test]

@@ -139,7 +139,11 @@ impl Discovery {
             return None;
         }
         let entry = state.follow_destination(name.clone());
-        self.inner.metrics.counters().names.set(state.destination_count() as i64);
+        self.inner
+            .metrics
+            .counters()
+            .names
+            .set(state.destination_count() as i64);
         drop(state);
         entry.touch(now);
         self.inner.changed.notify_one();
@@ -204,7 +208,10 @@ impl Discovery {
             .map(|(name, entry)| DestinationSnapshot::of(name, entry.answer().as_deref()))
             .collect();
         destinations.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        Snapshot { connected: self.link() == Link::Up, destinations }
+        Snapshot {
+            connected: self.link() == Link::Up,
+            destinations,
+        }
     }
 
     /// Stops following what has been idle; never while control is away.
@@ -213,7 +220,11 @@ impl Discovery {
         if self.link() == Link::Up {
             let mut state = self.inner.state.lock();
             state.evict_idle(oldest);
-            self.inner.metrics.counters().names.set(state.destination_count() as i64);
+            self.inner
+                .metrics
+                .counters()
+                .names
+                .set(state.destination_count() as i64);
         }
     }
 
@@ -224,7 +235,11 @@ impl Discovery {
     pub(super) fn set_link(&self, link: Link) {
         self.inner.link.send_replace(link);
         let connected = i64::from(link == Link::Up);
-        self.inner.metrics.counters().discovery_connected.set(connected);
+        self.inner
+            .metrics
+            .counters()
+            .discovery_connected
+            .set(connected);
     }
 
     pub(super) fn set_own(&self, own: Own) {
@@ -295,16 +310,26 @@ impl DestinationSnapshot {
             None => (None, Vec::new()),
             Some(Answer::Unknown) => (Some("unknown".to_owned()), Vec::new()),
             Some(Answer::Workload(endpoint)) => {
-                let workload = endpoint.workload.as_ref().map(|workload| workload.name.clone());
+                let workload = endpoint
+                    .workload
+                    .as_ref()
+                    .map(|workload| workload.name.clone());
                 (workload, vec![EndpointSnapshot::of(endpoint)])
             }
             Some(Answer::Service(service)) => {
                 let endpoints = service.endpoints.load();
-                let all = endpoints.iter().map(|endpoint| EndpointSnapshot::of(endpoint)).collect();
+                let all = endpoints
+                    .iter()
+                    .map(|endpoint| EndpointSnapshot::of(endpoint))
+                    .collect();
                 (Some(service.definition.host.clone()), all)
             }
         };
-        Self { name: name.to_string(), answer: text, endpoints }
+        Self {
+            name: name.to_string(),
+            answer: text,
+            endpoints,
+        }
     }
 }
 
@@ -312,7 +337,10 @@ impl EndpointSnapshot {
     fn of(endpoint: &crate::upstream::Endpoint) -> Self {
         Self {
             address: endpoint.address,
-            workload: endpoint.workload.as_ref().map(|workload| workload.name.clone()),
+            workload: endpoint
+                .workload
+                .as_ref()
+                .map(|workload| workload.name.clone()),
             mutual_tls: endpoint.is_mesh(),
             ready: !endpoint.is_retired(),
             active: endpoint.active(),

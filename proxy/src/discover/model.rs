@@ -283,8 +283,7 @@ impl Workload {
     /// Whether a certificate's identity is one that this workload may have.
     #[must_use]
     pub fn is(&self, identity: &Identity) -> bool {
-        self.namespace == identity.namespace()
-            && self.service_account == identity.service_account()
+        self.namespace == identity.namespace() && self.service_account == identity.service_account()
     }
 }
 
@@ -322,16 +321,29 @@ impl Own {
         let inbound = message
             .inbound
             .into_iter()
-            .map(|entry| Ok((port("inbound.target_port", entry.target_port)?, InboundPort::read(entry)?)))
+            .map(|entry| {
+                Ok((
+                    port("inbound.target_port", entry.target_port)?,
+                    InboundPort::read(entry)?,
+                ))
+            })
             .collect::<Result<_, Invalid>>()?;
         let mesh = Mesh::read(message.mesh.unwrap_or_default());
-        Ok(Self { version, workload, inbound, service_ranges, mesh })
+        Ok(Self {
+            version,
+            workload,
+            inbound,
+            service_ranges,
+            mesh,
+        })
     }
 
     /// Whether services have their addresses there.
     #[must_use]
     pub fn is_service_address(&self, address: IpAddr) -> bool {
-        self.service_ranges.iter().any(|range| range.contains(&address))
+        self.service_ranges
+            .iter()
+            .any(|range| range.contains(&address))
     }
 }
 
@@ -349,7 +361,10 @@ impl InboundPort {
 
 impl Mesh {
     fn assumed(trust_domain: &str) -> Self {
-        Self::read(lateen::Mesh { trust_domain: trust_domain.to_owned(), ..lateen::Mesh::default() })
+        Self::read(lateen::Mesh {
+            trust_domain: trust_domain.to_owned(),
+            ..lateen::Mesh::default()
+        })
     }
 
     fn read(message: lateen::Mesh) -> Self {
@@ -365,7 +380,9 @@ impl Mesh {
                 0 => CONNECT_TIMEOUT,
                 milliseconds => Duration::from_millis(milliseconds),
             },
-            detection_timeout: message.protocol_detection_timeout_ms.map(Duration::from_millis),
+            detection_timeout: message
+                .protocol_detection_timeout_ms
+                .map(Duration::from_millis),
             access_log: !message.access_log_file.is_empty(),
             access_log_json: message.access_log_json,
             access_log_format: Some(message.access_log_format).filter(|text| !text.is_empty()),
@@ -380,15 +397,22 @@ fn identity(message: &lateen::Workload) -> Result<Identity, Invalid> {
         "" => names::TRUST_DOMAIN,
         text => text,
     };
-    Identity::new(trust_domain, &message.namespace, &message.service_account)
-        .map_err(|error| Invalid { field: "workload identity", reason: error.to_string() })
+    Identity::new(trust_domain, &message.namespace, &message.service_account).map_err(|error| {
+        Invalid {
+            field: "workload identity",
+            reason: error.to_string(),
+        }
+    })
 }
 
 fn port(field: &'static str, number: u32) -> Result<u16, Invalid> {
     u16::try_from(number)
         .ok()
         .filter(|port| *port != 0)
-        .ok_or_else(|| Invalid { field, reason: format!("{number} is not a port") })
+        .ok_or_else(|| Invalid {
+            field,
+            reason: format!("{number} is not a port"),
+        })
 }
 
 fn address(bytes: &[u8]) -> Result<IpAddr, Invalid> {
@@ -396,8 +420,10 @@ fn address(bytes: &[u8]) -> Result<IpAddr, Invalid> {
         4 => <[u8; 4]>::try_from(bytes).map(IpAddr::from),
         _ => <[u8; 16]>::try_from(bytes).map(IpAddr::from),
     };
-    address.map(|address| address.to_canonical()).map_err(|_| Invalid {
-        field: "endpoint.address",
-        reason: format!("{} bytes are not an address", bytes.len()),
-    })
+    address
+        .map(|address| address.to_canonical())
+        .map_err(|_| Invalid {
+            field: "endpoint.address",
+            reason: format!("{} bytes are not an address", bytes.len()),
+        })
 }

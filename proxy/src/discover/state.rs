@@ -14,7 +14,9 @@ use arc_swap::ArcSwap;
 use lateen_wire::resource::{DestinationName, Host};
 
 use super::cache::Entry;
-use super::model::{Answer, Definition, Service, ServiceDefinition, Slice, SliceEndpoint, Workload};
+use super::model::{
+    Answer, Definition, Service, ServiceDefinition, Slice, SliceEndpoint, Workload,
+};
 use crate::tls::server_name;
 use crate::upstream::{Endpoint, EndpointSet, Member, Security};
 
@@ -68,15 +70,22 @@ struct SliceState {
 impl State {
     /// The entry of a destination that is followed already.
     pub(super) fn destination(&self, name: &DestinationName) -> Option<Arc<Entry<Answer>>> {
-        self.destinations.get(name).map(|destination| Arc::clone(&destination.entry))
+        self.destinations
+            .get(name)
+            .map(|destination| Arc::clone(&destination.entry))
     }
 
     /// Follows a destination.
     pub(super) fn follow_destination(&mut self, name: DestinationName) -> Arc<Entry<Answer>> {
         let entry = Arc::new(Entry::default());
         self.changes.destinations.add(name.to_string());
-        self.destinations
-            .insert(name, Destination { entry: Arc::clone(&entry), service: None });
+        self.destinations.insert(
+            name,
+            Destination {
+                entry: Arc::clone(&entry),
+                service: None,
+            },
+        );
         entry
     }
 
@@ -105,9 +114,13 @@ impl State {
 
     /// Whether nothing needs to be sent.
     pub(super) fn has_changes(&self) -> bool {
-        [&self.changes.destinations, &self.changes.slices, &self.changes.workloads]
-            .iter()
-            .any(|changes| !changes.is_empty())
+        [
+            &self.changes.destinations,
+            &self.changes.slices,
+            &self.changes.workloads,
+        ]
+        .iter()
+        .any(|changes| !changes.is_empty())
     }
 
     /// What to send.
@@ -127,12 +140,16 @@ impl State {
 
     /// Every destination with its entry.
     pub(super) fn destinations(&self) -> impl Iterator<Item = (&DestinationName, &Entry<Answer>)> {
-        self.destinations.iter().map(|(name, destination)| (name, &*destination.entry))
+        self.destinations
+            .iter()
+            .map(|(name, destination)| (name, &*destination.entry))
     }
 
     /// Takes in an answer. Answers to names that are not followed any more are ignored.
     pub(super) fn apply_destination(&mut self, name: &DestinationName, definition: Definition) {
-        let Some(destination) = self.destinations.get(name) else { return };
+        let Some(destination) = self.destinations.get(name) else {
+            return;
+        };
         let entry = Arc::clone(&destination.entry);
         let before = destination.service.clone();
         let after = match definition {
@@ -158,8 +175,13 @@ impl State {
 
     /// Takes in a slice; a removed one is empty.
     pub(super) fn apply_slice(&mut self, name: &str, slice: Option<Slice>) {
-        let Some(state) = self.slices.get_mut(name) else { return };
-        state.content = Some(slice.unwrap_or(Slice { ports: Vec::new(), endpoints: Vec::new() }));
+        let Some(state) = self.slices.get_mut(name) else {
+            return;
+        };
+        state.content = Some(slice.unwrap_or(Slice {
+            ports: Vec::new(),
+            endpoints: Vec::new(),
+        }));
         for key in state.services.clone() {
             self.refresh_service(&key);
         }
@@ -202,7 +224,9 @@ impl State {
             .filter(|(_, destination)| Arc::strong_count(&destination.entry) == 1)
             .map(|(name, destination)| {
                 let entry = &destination.entry;
-                let leads_nowhere = entry.answer().is_some_and(|a| matches!(*a, Answer::Unknown));
+                let leads_nowhere = entry
+                    .answer()
+                    .is_some_and(|a| matches!(*a, Answer::Unknown));
                 (!leads_nowhere, entry.last_used(), name)
             })
             .min();
@@ -235,7 +259,9 @@ impl State {
     }
 
     fn forget_destination(&mut self, name: &DestinationName) {
-        let Some(destination) = self.destinations.remove(name) else { return };
+        let Some(destination) = self.destinations.remove(name) else {
+            return;
+        };
         self.changes.destinations.remove(name.to_string());
         if let Some(key) = destination.service {
             self.leave_service(name, &key);
@@ -245,13 +271,23 @@ impl State {
     }
 
     /// Makes the destination one of the service's names; the newest definition counts.
-    fn join_service(&mut self, name: &DestinationName, definition: ServiceDefinition) -> ServiceKey {
+    fn join_service(
+        &mut self,
+        name: &DestinationName,
+        definition: ServiceDefinition,
+    ) -> ServiceKey {
         let key = (definition.host.clone(), definition.port);
         let slices = definition.slices.clone();
-        let before = self.services.get(&key).map(|state| state.service.definition.slices.clone());
+        let before = self
+            .services
+            .get(&key)
+            .map(|state| state.service.definition.slices.clone());
         match self.services.get_mut(&key) {
             None => {
-                let service = Service { definition, endpoints: ArcSwap::default() };
+                let service = Service {
+                    definition,
+                    endpoints: ArcSwap::default(),
+                };
                 let state = ServiceState {
                     service: Arc::new(service),
                     destinations: Vec::new(),
@@ -261,7 +297,10 @@ impl State {
             }
             Some(state) if state.service.definition != definition => {
                 let endpoints = ArcSwap::new(state.service.endpoints.load_full());
-                state.service = Arc::new(Service { definition, endpoints });
+                state.service = Arc::new(Service {
+                    definition,
+                    endpoints,
+                });
             }
             Some(_) => {}
         }
@@ -286,7 +325,9 @@ impl State {
             }
         }
         for slice in before.iter().filter(|slice| !now.contains(slice)) {
-            let Some(state) = self.slices.get_mut(slice) else { continue };
+            let Some(state) = self.slices.get_mut(slice) else {
+                continue;
+            };
             state.services.retain(|other| other != key);
             if state.services.is_empty() {
                 self.slices.remove(slice);
@@ -296,7 +337,9 @@ impl State {
     }
 
     fn leave_service(&mut self, name: &DestinationName, key: &ServiceKey) {
-        let Some(state) = self.services.get_mut(key) else { return };
+        let Some(state) = self.services.get_mut(key) else {
+            return;
+        };
         state.destinations.retain(|other| other != name);
         if !state.destinations.is_empty() {
             return;
@@ -311,11 +354,17 @@ impl State {
 
     /// Recomputes the endpoints and tells every name of the service.
     fn refresh_service(&mut self, key: &ServiceKey) {
-        let Some(state) = self.services.get_mut(key) else { return };
+        let Some(state) = self.services.get_mut(key) else {
+            return;
+        };
         let names = &state.service.definition.slices;
         let slices: Vec<&Slice> = names
             .iter()
-            .filter_map(|name| self.slices.get(name).and_then(|slice| slice.content.as_ref()))
+            .filter_map(|name| {
+                self.slices
+                    .get(name)
+                    .and_then(|slice| slice.content.as_ref())
+            })
             .collect();
         if !state.published && slices.len() < names.len() {
             return;
@@ -324,7 +373,10 @@ impl State {
         let before = state.service.endpoints.load_full();
         let members = members(&state.service.definition, &slices, &before);
         let after = EndpointSet::new(members.iter().cloned());
-        for endpoint in before.iter().filter(|endpoint| after.at(endpoint.address).is_none()) {
+        for endpoint in before
+            .iter()
+            .filter(|endpoint| after.at(endpoint.address).is_none())
+        {
             endpoint.set_retired(true);
         }
         for Member { endpoint, ready } in members {
@@ -341,20 +393,32 @@ impl State {
 
 /// The members of a service; an endpoint that stays the same keeps its counts and connections.
 fn members(definition: &ServiceDefinition, slices: &[&Slice], before: &EndpointSet) -> Vec<Member> {
-    let known: AHashMap<SocketAddr, &Arc<Endpoint>> =
-        before.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
+    let known: AHashMap<SocketAddr, &Arc<Endpoint>> = before
+        .iter()
+        .map(|endpoint| (endpoint.address, endpoint))
+        .collect();
     let mut members: AHashMap<SocketAddr, Member> = AHashMap::new();
     for slice in slices {
-        let port = slice.ports.iter().find(|(name, _)| *name == definition.port_name);
+        let port = slice
+            .ports
+            .iter()
+            .find(|(name, _)| *name == definition.port_name);
         let Some((_, port)) = port else { continue };
-        for entry in slice.endpoints.iter().filter(|entry| entry.ready || entry.terminating) {
+        for entry in slice
+            .endpoints
+            .iter()
+            .filter(|entry| entry.ready || entry.terminating)
+        {
             let address = SocketAddr::new(entry.address, *port);
             let endpoint = match known.get(&address) {
                 Some(endpoint) if endpoint.workload == entry.workload => Arc::clone(endpoint),
                 _ => Arc::new(service_endpoint(definition, address, entry)),
             };
             // An address that is in two slices for a moment counts as ready if either says so.
-            let member = members.entry(address).or_insert(Member { endpoint, ready: false });
+            let member = members.entry(address).or_insert(Member {
+                endpoint,
+                ready: false,
+            });
             member.ready |= entry.ready && !entry.terminating;
         }
     }
@@ -386,9 +450,14 @@ fn workload_answer(name: &DestinationName, workload: Workload, entry: &Entry<Ans
         endpoint.set_retired(true);
     }
     let address = SocketAddr::new(*ip, name.port);
-    let security =
-        security(Some(&workload), || server_name::of_workload(*ip, name.port, &workload.namespace));
-    Answer::Workload(Arc::new(Endpoint::new(address, Some(Arc::new(workload)), security)))
+    let security = security(Some(&workload), || {
+        server_name::of_workload(*ip, name.port, &workload.namespace)
+    });
+    Answer::Workload(Arc::new(Endpoint::new(
+        address,
+        Some(Arc::new(workload)),
+        security,
+    )))
 }
 
 fn security(
@@ -397,7 +466,10 @@ fn security(
 ) -> Security {
     match workload.and_then(|workload| workload.mesh_identity.clone()) {
         None => Security::Plain,
-        Some(identity) => Security::Mesh { identity, server_name: name() },
+        Some(identity) => Security::Mesh {
+            identity,
+            server_name: name(),
+        },
     }
 }
 

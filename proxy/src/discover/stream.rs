@@ -35,8 +35,12 @@ const EVICTION: Duration = Duration::from_secs(60);
 const INVALID_ARGUMENT: i32 = 3;
 
 /// Types in the order in which they are subscribed to.
-const TYPES: [&str; 4] =
-    [resource::OWN, resource::DESTINATION, resource::ENDPOINT_SLICE, resource::WORKLOAD];
+const TYPES: [&str; 4] = [
+    resource::OWN,
+    resource::DESTINATION,
+    resource::ENDPOINT_SLICE,
+    resource::WORKLOAD,
+];
 
 /// Keeps the cache current for ever.
 pub async fn run(
@@ -57,7 +61,9 @@ pub async fn run(
     loop {
         match follower.follow(&mut back_off).await {
             Ok(()) => tracing::info!("Control ended the discovery stream."),
-            Err(error) => tracing::warn!(%error, "The discovery stream broke; what is known stays in force."),
+            Err(error) => {
+                tracing::warn!(%error, "The discovery stream broke; what is known stays in force.")
+            }
         }
         follower.discovery.set_link(Link::Down);
         back_off.wait().await;
@@ -90,7 +96,8 @@ impl Follower {
         let channel = self.control.discovery().await?;
         let (requests, queue) = mpsc::channel(QUEUE);
         self.subscribe_all(&requests).await?;
-        let mut client = AggregatedDiscoveryServiceClient::with_origin(channel.clone(), channel.origin());
+        let mut client =
+            AggregatedDiscoveryServiceClient::with_origin(channel.clone(), channel.origin());
         let mut responses = client
             .delta_aggregated_resources(ReceiverStream::new(queue))
             .await
@@ -175,7 +182,10 @@ impl Follower {
             if names.is_empty() {
                 continue;
             }
-            let NameChanges { subscribe, unsubscribe } = names;
+            let NameChanges {
+                subscribe,
+                unsubscribe,
+            } = names;
             if let Some(versions) = self.versions.get_mut(type_url) {
                 versions.retain(|name, _| !unsubscribe.contains(name));
             }
@@ -202,7 +212,10 @@ impl Follower {
             Err(message) => {
                 tracing::warn!(type_url, message, "A discovery response was refused.");
                 self.counters().discovery_refused.increment();
-                Some(RefusalStatus { code: INVALID_ARGUMENT, message })
+                Some(RefusalStatus {
+                    code: INVALID_ARGUMENT,
+                    message,
+                })
             }
         };
         let answer = DeltaDiscoveryRequest {
@@ -216,7 +229,10 @@ impl Follower {
 
     fn apply(&mut self, response: DeltaDiscoveryResponse) -> Result<(), String> {
         let Some(type_url) = TYPES.into_iter().find(|known| *known == response.type_url) else {
-            return Err(format!("resources of type '{}' were not asked for", response.type_url));
+            return Err(format!(
+                "resources of type '{}' were not asked for",
+                response.type_url
+            ));
         };
         let bytes: usize = response.resources.iter().map(Message::encoded_len).sum();
         self.counters().discovery_bytes.add(bytes as u64);
@@ -227,7 +243,9 @@ impl Follower {
                 let read = read_all(&response.resources, |message| {
                     Definition::read(message).map_err(|error| error.to_string())
                 })?;
-                let gone = removed.iter().map(|name| (name.as_str(), Definition::Unknown));
+                let gone = removed
+                    .iter()
+                    .map(|name| (name.as_str(), Definition::Unknown));
                 self.discovery.with_state(|state| {
                     for (name, definition) in read.into_iter().chain(gone) {
                         if let Ok(name) = name.parse::<DestinationName>() {
@@ -238,7 +256,9 @@ impl Follower {
             }
             resource::ENDPOINT_SLICE => {
                 let read = read_all(&response.resources, |message: lateen::EndpointSlice| {
-                    Slice::read(message).map(Some).map_err(|error| error.to_string())
+                    Slice::read(message)
+                        .map(Some)
+                        .map_err(|error| error.to_string())
                 })?;
                 let gone = removed.iter().map(|name| (name.as_str(), None));
                 self.discovery.with_state(|state| {
@@ -249,7 +269,9 @@ impl Follower {
             }
             _ => {
                 let read = read_all(&response.resources, |message: lateen::Workload| {
-                    Workload::read(message).map(Some).map_err(|error| error.to_string())
+                    Workload::read(message)
+                        .map(Some)
+                        .map_err(|error| error.to_string())
                 })?;
                 let gone = removed.iter().map(|name| (name.as_str(), None));
                 self.discovery.with_state(|state| {
@@ -276,7 +298,8 @@ impl Follower {
         })?;
         if let Some((_, own)) = read.into_iter().next() {
             self.own_versions = version;
-            self.trust_domains.store(Arc::new(own.mesh.trust_domains.clone()));
+            self.trust_domains
+                .store(Arc::new(own.mesh.trust_domains.clone()));
             self.discovery.set_own(own);
             self.readiness.resolve(Reason::Discovery);
         }
@@ -288,10 +311,15 @@ impl Follower {
         let text = |value: String| prost_types::Value {
             kind: Some(prost_types::value::Kind::StringValue(value)),
         };
-        let fields = [("NAME".to_owned(), text(name)), ("NAMESPACE".to_owned(), text(namespace))];
+        let fields = [
+            ("NAME".to_owned(), text(name)),
+            ("NAMESPACE".to_owned(), text(namespace)),
+        ];
         Node {
             id,
-            metadata: Some(prost_types::Struct { fields: fields.into() }),
+            metadata: Some(prost_types::Struct {
+                fields: fields.into(),
+            }),
             user_agent_name: "lateen".to_owned(),
             user_agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Node::default()
@@ -312,8 +340,12 @@ fn read_all<M: Message + Default, T>(
         .iter()
         .map(|resource| {
             let wrong = |reason: String| format!("resource '{}': {reason}", resource.name);
-            let any = resource.resource.as_ref().ok_or_else(|| wrong("it is empty".to_owned()))?;
-            let message = M::decode(any.value.as_slice()).map_err(|error| wrong(error.to_string()))?;
+            let any = resource
+                .resource
+                .as_ref()
+                .ok_or_else(|| wrong("it is empty".to_owned()))?;
+            let message =
+                M::decode(any.value.as_slice()).map_err(|error| wrong(error.to_string()))?;
             Ok((resource.name.as_str(), read(message).map_err(wrong)?))
         })
         .collect()

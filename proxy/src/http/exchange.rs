@@ -50,7 +50,11 @@ impl Exchange {
             response_bytes: 0,
             response_messages: is_grpc.then(MessageCounter::default),
             key: HttpKey {
-                protocol: if is_grpc { RequestProtocol::Grpc } else { RequestProtocol::Http },
+                protocol: if is_grpc {
+                    RequestProtocol::Grpc
+                } else {
+                    RequestProtocol::Http
+                },
                 code: 0,
                 grpc_status: None,
                 flags: Flags::NONE,
@@ -112,7 +116,12 @@ impl Exchange {
     }
 
     /// The proxy answers itself.
-    pub fn replied<B>(&mut self, response: &Response<B>, flag: Option<Flag>, details: &'static str) {
+    pub fn replied<B>(
+        &mut self,
+        response: &Response<B>,
+        flag: Option<Flag>,
+        details: &'static str,
+    ) {
         if let Some(flag) = flag {
             self.flag(flag);
         }
@@ -195,7 +204,10 @@ impl Drop for Exchange {
 
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Exchange").field("key", &self.key).finish_non_exhaustive()
+        formatter
+            .debug_struct("Exchange")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,7 +17,13 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// `grpc-status` of a header section or of trailers.
 #[must_use]
 pub fn status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.trim().parse().ok()
+    headers
+        .get("grpc-status")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The gRPC status that stands for an HTTP status.

@@ -39,10 +39,11 @@ const PEER_METADATA: [HeaderName; 2] = [
 
 /// Takes off a request what concerned the client's connection only.
 pub fn prepare_request(headers: &mut HeaderMap) {
-    let trailers = headers
-        .get_all(header::TE)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("trailers")));
+    let trailers = headers.get_all(header::TE).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|value| value.to_ascii_lowercase().contains("trailers"))
+    });
     strip(headers);
     headers.remove(header::TE);
     if trailers {
@@ -80,8 +81,10 @@ fn strip(headers: &mut HeaderMap) {
 /// What `Connection` may name, but not take away: a client could otherwise remove what the mesh
 /// has said about it.
 fn is_end_to_end(name: &HeaderName) -> bool {
-    matches!(*name, header::HOST | header::CONTENT_LENGTH | header::AUTHORIZATION | header::TE)
-        || *name == FORWARDED_CLIENT_CERT
+    matches!(
+        *name,
+        header::HOST | header::CONTENT_LENGTH | header::AUTHORIZATION | header::TE
+    ) || *name == FORWARDED_CLIENT_CERT
         || *name == FORWARDED_PROTO
 }
 
@@ -98,7 +101,9 @@ pub fn authority<B>(request: &Request<B>) -> Result<Option<&str>, &'static str> 
     if let Some(authority) = request.uri().authority() {
         return Ok(Some(authority.as_str()));
     }
-    Ok(host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()))
+    Ok(host
+        .and_then(|host| host.to_str().ok())
+        .filter(|host| !host.is_empty()))
 }
 
 /// Gives a request the form of a version: its target, and where its authority stands.
@@ -126,11 +131,18 @@ fn to_http1(parts: &mut request::Parts) -> Result<(), http::Error> {
     if let Some(authority) = &uri.authority
         && !parts.headers.contains_key(header::HOST)
     {
-        parts.headers.insert(header::HOST, HeaderValue::from_str(authority.as_str())?);
+        parts
+            .headers
+            .insert(header::HOST, HeaderValue::from_str(authority.as_str())?);
     }
     parts.uri = match uri.authority {
-        Some(authority) if parts.method == Method::CONNECT => Uri::builder().authority(authority).build()?,
-        _ => Uri::from(uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"))),
+        Some(authority) if parts.method == Method::CONNECT => {
+            Uri::builder().authority(authority).build()?
+        }
+        _ => Uri::from(
+            uri.path_and_query
+                .unwrap_or_else(|| PathAndQuery::from_static("/")),
+        ),
     };
     Ok(())
 }
@@ -148,7 +160,8 @@ fn to_http2(parts: &mut request::Parts) -> Result<(), http::Error> {
     }
     if uri.authority.is_some() {
         uri.scheme = Some(uri.scheme.unwrap_or(Scheme::HTTP));
-        uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        uri.path_and_query
+            .get_or_insert_with(|| PathAndQuery::from_static("/"));
     }
     parts.uri = Uri::from_parts(uri)?;
     Ok(())
@@ -178,7 +191,10 @@ pub fn request_id() -> HeaderValue {
 /// Bytes of a request's header section, as HTTP/1 would write it.
 #[must_use]
 pub(super) fn count_request<B>(request: &Request<B>) -> u64 {
-    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(1, |target| target.as_str().len());
     // Two spaces, the version, the end of the line, and the empty line.
     (request.method().as_str().len() + target + 14) as u64 + count_head(request.headers())
 }
@@ -193,5 +209,8 @@ pub(super) fn count_response<B>(response: &Response<B>) -> u64 {
 /// Bytes of header lines.
 #[must_use]
 pub(super) fn count_head(headers: &HeaderMap) -> u64 {
-    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64)
+        .sum()
 }

@@ -138,7 +138,9 @@ impl Pools {
         worker: &Worker,
         endpoint: &Arc<Endpoint>,
     ) -> Result<Lease, ConnectError> {
-        Box::pin(self.pool(endpoint).open_http1(worker)).await.map(Lease::Http1)
+        Box::pin(self.pool(endpoint).open_http1(worker))
+            .await
+            .map(Lease::Http1)
     }
 
     /// Closes connections that have been idle for too long or lead to endpoints that are gone.
@@ -152,7 +154,9 @@ impl Pools {
 
     fn pool(&self, endpoint: &Arc<Endpoint>) -> Arc<Pool> {
         let mut pools = self.pools.lock();
-        let pool = pools.entry(endpoint.id).or_insert_with(|| Arc::new(Pool::new(endpoint)));
+        let pool = pools
+            .entry(endpoint.id)
+            .or_insert_with(|| Arc::new(Pool::new(endpoint)));
         Arc::clone(pool)
     }
 }
@@ -168,7 +172,11 @@ impl Pool {
     }
 
     fn idle_time(&self) -> Duration {
-        if self.endpoint.is_mesh() { MESH_IDLE } else { PLAIN_IDLE }
+        if self.endpoint.is_mesh() {
+            MESH_IDLE
+        } else {
+            PLAIN_IDLE
+        }
     }
 
     /// The connection used last that is ready. One that still has bytes of its last request under
@@ -194,7 +202,12 @@ impl Pool {
         }
         idle.extend(busy.into_iter().rev());
         let Idle { sender, local, .. } = found?;
-        Some(Http1Lease { sender, local, reused: true, pool: Arc::clone(self) })
+        Some(Http1Lease {
+            sender,
+            local,
+            reused: true,
+            pool: Arc::clone(self),
+        })
     }
 
     async fn open_http1(self: Arc<Self>, worker: &Worker) -> Result<Http1Lease, ConnectError> {
@@ -212,13 +225,21 @@ impl Pool {
                 tracing::debug!(%error, "A connection to an endpoint failed.");
             }
         });
-        Ok(Http1Lease { sender, local, reused: false, pool: self })
+        Ok(Http1Lease {
+            sender,
+            local,
+            reused: false,
+            pool: self,
+        })
     }
 
     fn open_http2_connection(&self) -> Option<Http2Lease> {
         let mut connections = self.http2.lock();
         connections.retain(|connection| !connection.sender.is_closed());
-        connections.iter().find(|connection| connection.streams.has_room()).map(Http2Connection::lease)
+        connections
+            .iter()
+            .find(|connection| connection.streams.has_room())
+            .map(Http2Connection::lease)
     }
 
     async fn open_http2(self: Arc<Self>, worker: &Worker) -> Result<Http2Lease, ConnectError> {
@@ -248,14 +269,19 @@ impl Pool {
         let seen = Arc::clone(&streams);
         tokio::spawn(std::future::poll_fn(move |context| {
             let polled = Pin::new(&mut connection).poll(context);
-            seen.limit.store(connection.current_max_send_streams(), Ordering::Relaxed);
+            seen.limit
+                .store(connection.current_max_send_streams(), Ordering::Relaxed);
             polled.map(|result| {
                 if let Err(error) = result {
                     tracing::debug!(%error, "A connection to an endpoint failed.");
                 }
             })
         }));
-        let connection = Http2Connection { sender, local, streams };
+        let connection = Http2Connection {
+            sender,
+            local,
+            streams,
+        };
         let mut lease = connection.lease();
         lease.reused = false;
         self.http2.lock().push(connection);
@@ -310,13 +336,23 @@ impl Streams {
 impl Lease {
     /// Gives the connection back after a complete response.
     pub fn give_back(self) {
-        if let Self::Http1(Http1Lease { sender, local, pool, .. }) = self {
+        if let Self::Http1(Http1Lease {
+            sender,
+            local,
+            pool,
+            ..
+        }) = self
+        {
             if sender.is_closed() || pool.endpoint.is_retired() {
                 return;
             }
             let mut idle = pool.http1.lock();
             if idle.len() < MAX_IDLE {
-                idle.push(Idle { sender, local, since: Instant::now() });
+                idle.push(Idle {
+                    sender,
+                    local,
+                    since: Instant::now(),
+                });
             }
         }
     }

@@ -104,7 +104,10 @@ impl Reply {
         if exchange.is_grpc() {
             let status = grpc::status_of_http(self.status.as_u16());
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/grpc"),
+            );
             headers.insert("grpc-status", HeaderValue::from(status));
             if let Ok(message) = HeaderValue::try_from(percent_encode(&self.body)) {
                 headers.insert("grpc-message", message);
@@ -118,7 +121,11 @@ impl Reply {
             }
         }
         exchange.replied(&response, self.flag, self.details);
-        let body = if exchange.is_grpc() { Bytes::new() } else { Bytes::from(self.body) };
+        let body = if exchange.is_grpc() {
+            Bytes::new()
+        } else {
+            Bytes::from(self.body)
+        };
         response.map(|()| ResponseBody::own(body, exchange))
     }
 }

@@ -101,13 +101,19 @@ impl Source {
             inner.attempt += 1;
             inner.attempt
         });
-        RequestBody { inner: self.inner.clone(), attempt, sent: 0 }
+        RequestBody {
+            inner: self.inner.clone(),
+            attempt,
+            sent: 0,
+        }
     }
 
     /// Whether another attempt could send the whole body.
     #[must_use]
     pub fn can_repeat(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.lock().keeping == Keeping::All)
+        self.inner
+            .as_ref()
+            .is_none_or(|inner| inner.lock().keeping == Keeping::All)
     }
 
     /// Says that there will be no further attempt.
@@ -125,14 +131,19 @@ impl Source {
     pub fn counts(&self) -> (u64, u64) {
         self.inner.as_ref().map_or((0, 0), |inner| {
             let inner = inner.lock();
-            (inner.bytes, inner.messages.map_or(0, |counter| counter.messages))
+            (
+                inner.bytes,
+                inner.messages.map_or(0, |counter| counter.messages),
+            )
         })
     }
 
     /// Whether the client's side of the body broke.
     #[must_use]
     pub fn client_failed(&self) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.lock().client_failed)
+        self.inner
+            .as_ref()
+            .is_some_and(|inner| inner.lock().client_failed)
     }
 }
 
@@ -189,7 +200,9 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Some(inner) = &this.inner else { return Poll::Ready(None) };
+        let Some(inner) = &this.inner else {
+            return Poll::Ready(None);
+        };
         let mut inner = inner.lock();
         if inner.attempt != this.attempt {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
@@ -209,9 +222,16 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(inner) = &self.inner else { return SizeHint::with_exact(0) };
+        let Some(inner) = &self.inner else {
+            return SizeHint::with_exact(0);
+        };
         let inner = inner.lock();
-        let kept: u64 = inner.kept.iter().skip(self.sent).map(|frame| frame.len() as u64).sum();
+        let kept: u64 = inner
+            .kept
+            .iter()
+            .skip(self.sent)
+            .map(|frame| frame.len() as u64)
+            .sum();
         let rest = inner.incoming.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + kept);

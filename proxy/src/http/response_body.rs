@@ -23,7 +23,10 @@ enum Content {
     /// Made by the proxy, or nothing.
     Own(Option<Bytes>),
     /// From an endpoint, with the connection that carries it.
-    Upstream { incoming: Incoming, lease: Option<Lease> },
+    Upstream {
+        incoming: Incoming,
+        lease: Option<Lease>,
+    },
 }
 
 impl ResponseBody {
@@ -31,7 +34,10 @@ impl ResponseBody {
     #[must_use]
     pub fn own(bytes: Bytes, exchange: Box<Exchange>) -> Self {
         let content = Content::Own(Some(bytes).filter(|bytes| !bytes.is_empty()));
-        let mut body = Self { content, exchange: Some(exchange) };
+        let mut body = Self {
+            content,
+            exchange: Some(exchange),
+        };
         if body.is_end_stream() {
             body.finish();
         }
@@ -41,14 +47,23 @@ impl ResponseBody {
     /// No body, of a request that goes on as something else.
     #[must_use]
     pub fn empty() -> Self {
-        Self { content: Content::Own(None), exchange: None }
+        Self {
+            content: Content::Own(None),
+            exchange: None,
+        }
     }
 
     /// A body from an endpoint.
     #[must_use]
     pub fn upstream(incoming: Incoming, lease: Lease, exchange: Box<Exchange>) -> Self {
-        let content = Content::Upstream { incoming, lease: Some(lease) };
-        let mut body = Self { content, exchange: Some(exchange) };
+        let content = Content::Upstream {
+            incoming,
+            lease: Some(lease),
+        };
+        let mut body = Self {
+            content,
+            exchange: Some(exchange),
+        };
         if body.is_end_stream() {
             body.finish();
         }

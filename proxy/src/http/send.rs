@@ -123,12 +123,18 @@ impl Failure {
     }
 
     fn connect(error: &ConnectError) -> Self {
-        Self { kind: FailureKind::Connect, detail: error.to_string() }
+        Self {
+            kind: FailureKind::Connect,
+            detail: error.to_string(),
+        }
     }
 }
 
 fn kind(error: &hyper::Error) -> FailureKind {
-    if let Some(h2) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
+    if let Some(h2) = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+    {
         let unseen = h2.reason() == Some(h2::Reason::REFUSED_STREAM) || h2.is_go_away();
         if unseen && h2.is_remote() {
             return FailureKind::Refused;
@@ -141,5 +147,9 @@ fn kind(error: &hyper::Error) -> FailureKind {
             FailureKind::Reset
         };
     }
-    if error.is_parse() { FailureKind::Protocol } else { FailureKind::Closed }
+    if error.is_parse() {
+        FailureKind::Protocol
+    } else {
+        FailureKind::Closed
+    }
 }

@@ -44,11 +44,17 @@ pub async fn serve(
 ) -> hyper::Result<()> {
     let io = TokioIo::new(stream);
     let handler = Handler(handler);
-    match (version, until) {
-        (Version::Http1, None) => serve_http1(io, handler).await,
-        (Version::Http1, Some((drain, phase))) => drain.follow(phase, serve_http1(io, handler)).await,
-        (Version::Http2, None) => serve_http2(io, handler).await,
-        (Version::Http2, Some((drain, phase))) => drain.follow(phase, serve_http2(io, handler)).await,
+    match version {
+        Version::Http1 => follow(until, Box::pin(serve_http1(io, handler))).await,
+        Version::Http2 => follow(until, Box::pin(serve_http2(io, handler))).await,
+    }
+}
+
+/// Boxed, since a future that is handed on is stored once for each hand it passes.
+async fn follow<C: Graceful>(until: Option<(&Drain, Phase)>, connection: Pin<Box<C>>) -> C::Output {
+    match until {
+        None => connection.await,
+        Some((drain, phase)) => drain.follow(phase, connection).await,
     }
 }
 

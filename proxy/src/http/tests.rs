@@ -1,0 +1,121 @@
+//! Headers and answers.
+
+use ::http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
+
+use super::*;
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+fn parts(request: Request<()>) -> request::Parts {
+    request.into_parts().0
+}
+
+#[test]
+fn hop_by_hop_headers_are_taken_off_and_trailers_are_kept() {
+    let mut map = headers(&[
+        ("connection", "close, x-hop, host, x-forwarded-client-cert"),
+        ("x-hop", "1"),
+        ("host", "reviews"),
+        ("x-forwarded-client-cert", "URI=a"),
+        ("te", "gzip, trailers"),
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("x-envoy-peer-metadata-id", "a"),
+        ("accept", "*/*"),
+    ]);
+    prepare_request(&mut map);
+    let mut left: Vec<_> = map.keys().map(|name| name.as_str()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["accept", "host", "te", "x-forwarded-client-cert"]);
+    assert_eq!(map["te"], "trailers");
+}
+
+#[test]
+fn the_authority_is_the_targets_or_else_the_host_headers() {
+    let host = Request::get("/a")
+        .header("host", "reviews:9080")
+        .body(())
+        .unwrap();
+    assert_eq!(authority(&host), Ok(Some("reviews:9080")));
+    let absolute = Request::get("http://other/a")
+        .header("host", "reviews")
+        .body(())
+        .unwrap();
+    assert_eq!(authority(&absolute), Ok(Some("other")));
+    let none = Request::get("/a").body(()).unwrap();
+    assert_eq!(authority(&none), Ok(None));
+    let two = Request::get("/")
+        .header("host", "a")
+        .header("host", "b")
+        .body(())
+        .unwrap();
+    assert!(authority(&two).is_err());
+}
+
+#[test]
+fn requests_change_their_form_with_the_version() {
+    let request = Request::get("http://reviews:9080/a?b").version(::http::Version::HTTP_2);
+    let mut http1 = parts(request.body(()).unwrap());
+    convert(&mut http1, Version::Http1).unwrap();
+    assert_eq!(
+        (http1.uri.to_string().as_str(), &http1.headers["host"]),
+        ("/a?b", &HeaderValue::from_static("reviews:9080"))
+    );
+    let request = Request::options("*").header("host", "reviews");
+    let mut http2 = parts(request.body(()).unwrap());
+    convert(&mut http2, Version::Http2).unwrap();
+    assert_eq!(http2.uri.authority().unwrap(), "reviews");
+    assert!(!http2.headers.contains_key(header::HOST));
+    let request = Request::get("/").header("host", "not a host");
+    assert!(convert(&mut parts(request.body(()).unwrap()), Version::Http2).is_err());
+}
+
+#[test]
+fn upgrades_are_known_and_some_are_ignored() {
+    let asking = |connection: &str, name: &str| {
+        let request = Request::get("/")
+            .header("connection", connection)
+            .header("upgrade", name);
+        Upgrade::wanted(&request.body(()).unwrap()).is_some()
+    };
+    assert!(asking("keep-alive, Upgrade", "websocket"));
+    assert!(!asking("keep-alive", "websocket"));
+    assert!(!asking("upgrade", "h2c"));
+    assert!(!asking("upgrade", "TLS/1.0"));
+    let connect = Request::connect("host:443").body(()).unwrap();
+    assert!(matches!(Upgrade::wanted(&connect), Some(Upgrade::Connect)));
+}
+
+#[test]
+fn request_ids_are_uuids_and_differ() {
+    let (one, other) = (request_id(), request_id());
+    let text = one.to_str().unwrap();
+    assert_eq!(
+        (text.len(), text.as_bytes()[14], text.matches('-').count()),
+        (36, b'4', 4)
+    );
+    assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+    assert_ne!(one, other);
+}
+
+#[test]
+fn failures_are_told_in_envoys_words() {
+    let failure = Failure {
+        kind: FailureKind::Closed,
+        detail: "broken".into(),
+    };
+    let reply = Reply::failed(&failure);
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        reply.body,
+        "upstream connect error or disconnect/reset before headers. reset reason: \
+         connection termination"
+    );
+    assert!(FailureKind::Connect.is_unexecuted() && !FailureKind::Closed.is_unexecuted());
+}

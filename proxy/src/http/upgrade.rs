@@ -40,7 +40,9 @@ impl Upgrade {
             .any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
         let name = protocol.to_str().unwrap_or_default().trim();
         let ignored = name.eq_ignore_ascii_case("h2c")
-            || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("tls"));
+            || name
+                .get(..3)
+                .is_some_and(|start| start.eq_ignore_ascii_case("tls"));
         (asks && !ignored).then(|| Self::Protocol(protocol.clone()))
     }
 

@@ -48,9 +48,21 @@ impl Peer {
         own: &Identity,
     ) -> Self {
         let forwarded_cert = forwarded_cert(own, certificate, &identity);
-        let workload = accepted.worker.shared.discovery.workload(accepted.client.ip());
+        let workload = accepted
+            .worker
+            .shared
+            .discovery
+            .workload(accepted.client.ip());
         let own = own.clone();
-        Self::new(accepted, Some(Identified { identity, own, forwarded_cert, workload }))
+        Self::new(
+            accepted,
+            Some(Identified {
+                identity,
+                own,
+                forwarded_cert,
+                workload,
+            }),
+        )
     }
 
     fn new(accepted: &Accepted, identified: Option<Identified>) -> Self {
@@ -69,7 +81,9 @@ impl Peer {
 
     /// What is said about the client in `x-forwarded-client-cert`.
     pub(super) fn forwarded_cert(&self) -> Option<&HeaderValue> {
-        self.identified.as_ref().map(|identified| &identified.forwarded_cert)
+        self.identified
+            .as_ref()
+            .map(|identified| &identified.forwarded_cert)
     }
 
     /// The metrics of its traffic, once it is known who it is.
@@ -77,7 +91,10 @@ impl Peer {
         if let Some(telemetry) = self.known() {
             return telemetry;
         }
-        let entry = self.identified.as_ref().and_then(|identified| identified.workload.as_ref());
+        let entry = self
+            .identified
+            .as_ref()
+            .and_then(|identified| identified.workload.as_ref());
         let workload = match entry {
             Some(entry) => self.shared.discovery.answer(entry).await,
             None => None,
@@ -90,22 +107,31 @@ impl Peer {
         if let Some(telemetry) = self.telemetry.get() {
             return Some(Arc::clone(telemetry));
         }
-        match self.identified.as_ref().and_then(|identified| identified.workload.as_ref()) {
+        match self
+            .identified
+            .as_ref()
+            .and_then(|identified| identified.workload.as_ref())
+        {
             None => Some(self.settle(None)),
-            Some(entry) => entry.answer().map(|answer| self.settle(answer.as_ref().as_ref())),
+            Some(entry) => entry
+                .answer()
+                .map(|answer| self.settle(answer.as_ref().as_ref())),
         }
     }
 
     fn settle(&self, workload: Option<&Arc<Workload>>) -> Arc<Telemetry> {
-        Arc::clone(self.telemetry.get_or_init(|| Arc::new(self.make(workload.map(|one| &**one)))))
+        Arc::clone(
+            self.telemetry
+                .get_or_init(|| Arc::new(self.make(workload.map(|one| &**one)))),
+        )
     }
 
     fn make(&self, workload: Option<&Workload>) -> Telemetry {
         let own = self.shared.discovery.own();
         let identified = self.identified.as_ref();
         // Another workload has the address by now, or the address is shared: not this client.
-        let workload = workload
-            .filter(|workload| identified.is_some_and(|one| workload.is(&one.identity)));
+        let workload =
+            workload.filter(|workload| identified.is_some_and(|one| workload.is(&one.identity)));
         let service = match own.inbound.get(&self.target.port()) {
             Some(port) => ServiceLabels {
                 host: &port.service_host,
@@ -122,13 +148,20 @@ impl Peer {
             &self.shared.metrics,
             Traffic {
                 reporter: Reporter::Destination,
-                source: Party { workload, principal: identified.map(|one| &one.identity) },
+                source: Party {
+                    workload,
+                    principal: identified.map(|one| &one.identity),
+                },
                 destination: Party {
                     workload: Some(&own.workload),
                     principal: identified.map(|one| &one.own),
                 },
                 service,
-                security: if identified.is_some() { Security::MutualTls } else { Security::None },
+                security: if identified.is_some() {
+                    Security::MutualTls
+                } else {
+                    Security::None
+                },
             },
         )
     }
@@ -147,7 +180,11 @@ impl Record for Peer {
                 });
             }
             Err(_) => {
-                self.shared.metrics.counters().peer_lookups_over_limit.increment();
+                self.shared
+                    .metrics
+                    .counters()
+                    .peer_lookups_over_limit
+                    .increment();
                 self.make(None).count(key, &record);
             }
         }

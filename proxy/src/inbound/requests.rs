@@ -36,7 +36,12 @@ impl Requests {
         version: Version,
         server_name: String,
     ) -> Self {
-        Self { accepted, peer: Arc::new(peer), version, server_name }
+        Self {
+            accepted,
+            peer: Arc::new(peer),
+            version,
+            server_name,
+        }
     }
 
     async fn forward(&self, mut request: Request<Incoming>) -> Response<ResponseBody> {
@@ -103,17 +108,23 @@ impl Requests {
                 headers.remove(FORWARDED_CLIENT_CERT);
             }
             Some(cert) => {
-                let before = headers.get(FORWARDED_CLIENT_CERT).map(HeaderValue::as_bytes);
+                let before = headers
+                    .get(FORWARDED_CLIENT_CERT)
+                    .map(HeaderValue::as_bytes);
                 let all = match before {
                     None => Some(cert.clone()),
-                    Some(before) => HeaderValue::from_bytes(&[before, b",", cert.as_bytes()].concat()).ok(),
+                    Some(before) => {
+                        HeaderValue::from_bytes(&[before, b",", cert.as_bytes()].concat()).ok()
+                    }
                 };
                 if let Some(all) = all {
                     headers.insert(FORWARDED_CLIENT_CERT, all);
                 }
             }
         }
-        headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers
+            .entry(FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static("http"));
         if !headers.contains_key(REQUEST_ID) {
             headers.insert(REQUEST_ID, http::request_id());
         }
@@ -126,7 +137,10 @@ impl Requests {
         mut exchange: Box<Exchange>,
         upgrade: Option<(Upgrade, OnUpgrade)>,
     ) -> Response<ResponseBody> {
-        let Sent { mut response, lease } = sent;
+        let Sent {
+            mut response,
+            lease,
+        } = sent;
         exchange.responded(&response);
         if let Some(line) = exchange.line() {
             line.upstream_local = Some(lease.local());

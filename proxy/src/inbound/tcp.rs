@@ -16,7 +16,11 @@ pub(super) async fn carry(accepted: &Accepted, client: Stream, peer: Peer, serve
     let carried = async {
         let server = match server {
             Some(server) => server,
-            None => match accepted.worker.connect(&accepted.application, Alpn::Tcp).await {
+            None => match accepted
+                .worker
+                .connect(&accepted.application, Alpn::Tcp)
+                .await
+            {
                 Ok(server) => server,
                 Err(error) => {
                     tracing::debug!(target = %accepted.target, %error, "The application cannot be called.");

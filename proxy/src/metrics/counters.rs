@@ -109,16 +109,40 @@ impl Counters {
             ("lateen_proxy_retries_total", &self.retries),
             ("lateen_proxy_refused_total", &self.refused),
             ("lateen_proxy_loops_total", &self.loops),
-            ("lateen_proxy_handshake_failures_total", &self.handshake_failures),
-            ("lateen_proxy_names_over_limit_total", &self.names_over_limit),
-            ("lateen_proxy_discovery_streams_total", &self.discovery_streams),
-            ("lateen_proxy_discovery_refused_total", &self.discovery_refused),
+            (
+                "lateen_proxy_handshake_failures_total",
+                &self.handshake_failures,
+            ),
+            (
+                "lateen_proxy_names_over_limit_total",
+                &self.names_over_limit,
+            ),
+            (
+                "lateen_proxy_discovery_streams_total",
+                &self.discovery_streams,
+            ),
+            (
+                "lateen_proxy_discovery_refused_total",
+                &self.discovery_refused,
+            ),
             ("lateen_proxy_discovery_bytes_total", &self.discovery_bytes),
             ("lateen_proxy_certificates_total", &self.certificates),
-            ("lateen_proxy_certificate_failures_total", &self.certificate_failures),
-            ("lateen_proxy_access_log_dropped_total", &self.access_log_dropped),
-            ("lateen_proxy_peer_lookups_over_limit_total", &self.peer_lookups_over_limit),
-            ("lateen_proxy_series_over_limit_total", &self.series_over_limit),
+            (
+                "lateen_proxy_certificate_failures_total",
+                &self.certificate_failures,
+            ),
+            (
+                "lateen_proxy_access_log_dropped_total",
+                &self.access_log_dropped,
+            ),
+            (
+                "lateen_proxy_peer_lookups_over_limit_total",
+                &self.peer_lookups_over_limit,
+            ),
+            (
+                "lateen_proxy_series_over_limit_total",
+                &self.series_over_limit,
+            ),
         ];
         for (name, counter) in counters {
             head(text, name, "counter");
@@ -126,7 +150,10 @@ impl Counters {
         }
         let gauges = [
             ("lateen_proxy_names", &self.names),
-            ("lateen_proxy_discovery_connected", &self.discovery_connected),
+            (
+                "lateen_proxy_discovery_connected",
+                &self.discovery_connected,
+            ),
         ];
         for (name, gauge) in gauges {
             head(text, name, "gauge");
@@ -153,7 +180,11 @@ impl Counters {
         let name = "lateen_proxy_detection_timeouts_total";
         head(text, name, "counter");
         for (port, count) in self.detection_timeouts.0.lock().iter() {
-            let port = if *port == 0 { "other".to_owned() } else { port.to_string() };
+            let port = if *port == 0 {
+                "other".to_owned()
+            } else {
+                port.to_string()
+            };
             line(text, name, &format!("port=\"{port}\""), count);
         }
     }

@@ -192,8 +192,14 @@ impl Traffic<'_> {
         put("destination_app", destination.app);
         put("destination_version", destination.version);
         put("destination_service", self.service.host);
-        put("destination_canonical_service", destination.canonical_service);
-        put("destination_canonical_revision", destination.canonical_revision);
+        put(
+            "destination_canonical_service",
+            destination.canonical_service,
+        );
+        put(
+            "destination_canonical_revision",
+            destination.canonical_revision,
+        );
         put("destination_service_name", self.service.name);
         put("destination_service_namespace", self.service.namespace);
         put("destination_cluster", destination.cluster);
@@ -215,7 +221,9 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn of(party: Party<'a>) -> Self {
-        let principal = party.principal.map_or_else(|| UNKNOWN.to_owned(), Identity::to_string);
+        let principal = party
+            .principal
+            .map_or_else(|| UNKNOWN.to_owned(), Identity::to_string);
         let identity_namespace = party.principal.map(Identity::namespace);
         match party.workload {
             None => Self {

@@ -28,5 +28,8 @@ fn usage() -> Option<(f64, u64)> {
     let pages: u64 = fields.nth(8)?.parse().ok()?;
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
-    Some(((user + system) as f64 / ticks as f64, pages * u64::try_from(page).ok()?))
+    Some((
+        (user + system) as f64 / ticks as f64,
+        pages * u64::try_from(page).ok()?,
+    ))
 }

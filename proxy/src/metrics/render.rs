@@ -14,12 +14,36 @@ pub(super) fn http(text: &mut String, all: &Labelled<HttpSeries>) {
     if all.is_empty() {
         return;
     }
-    counter(text, "istio_requests_total", all, |series| &series.requests, false);
-    histogram(text, "istio_request_duration_milliseconds", all, |series| &series.duration);
-    histogram(text, "istio_request_bytes", all, |series| &series.request_bytes);
-    histogram(text, "istio_response_bytes", all, |series| &series.response_bytes);
-    counter(text, "istio_request_messages_total", all, |series| &series.request_messages, true);
-    counter(text, "istio_response_messages_total", all, |series| &series.response_messages, true);
+    counter(
+        text,
+        "istio_requests_total",
+        all,
+        |series| &series.requests,
+        false,
+    );
+    histogram(text, "istio_request_duration_milliseconds", all, |series| {
+        &series.duration
+    });
+    histogram(text, "istio_request_bytes", all, |series| {
+        &series.request_bytes
+    });
+    histogram(text, "istio_response_bytes", all, |series| {
+        &series.response_bytes
+    });
+    counter(
+        text,
+        "istio_request_messages_total",
+        all,
+        |series| &series.request_messages,
+        true,
+    );
+    counter(
+        text,
+        "istio_response_messages_total",
+        all,
+        |series| &series.response_messages,
+        true,
+    );
 }
 
 /// The standard TCP metrics.
@@ -27,16 +51,49 @@ pub(super) fn tcp(text: &mut String, all: &Labelled<TcpSeries>) {
     if all.is_empty() {
         return;
     }
-    counter(text, "istio_tcp_sent_bytes_total", all, |series| &series.sent, false);
-    counter(text, "istio_tcp_received_bytes_total", all, |series| &series.received, false);
-    counter(text, "istio_tcp_connections_opened_total", all, |series| &series.opened, false);
-    counter(text, "istio_tcp_connections_closed_total", all, |series| &series.closed, false);
+    counter(
+        text,
+        "istio_tcp_sent_bytes_total",
+        all,
+        |series| &series.sent,
+        false,
+    );
+    counter(
+        text,
+        "istio_tcp_received_bytes_total",
+        all,
+        |series| &series.received,
+        false,
+    );
+    counter(
+        text,
+        "istio_tcp_connections_opened_total",
+        all,
+        |series| &series.opened,
+        false,
+    );
+    counter(
+        text,
+        "istio_tcp_connections_closed_total",
+        all,
+        |series| &series.closed,
+        false,
+    );
 }
 
 /// `istio_build`.
 pub(super) fn build(text: &mut String) {
     head(text, "istio_build", "gauge");
-    line(text, "istio_build", concat!("component=\"proxy\",tag=\"", env!("CARGO_PKG_VERSION"), "\""), 1);
+    line(
+        text,
+        "istio_build",
+        concat!(
+            "component=\"proxy\",tag=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\""
+        ),
+        1,
+    );
 }
 
 /// `# TYPE` line.

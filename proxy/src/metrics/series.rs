@@ -45,14 +45,17 @@ pub struct HttpRecord {
 impl HttpSeries {
     pub(super) fn record(&self, record: &HttpRecord, now: u32) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.duration.observe(record.duration.as_secs_f64() * 1_000.0);
+        self.duration
+            .observe(record.duration.as_secs_f64() * 1_000.0);
         self.request_bytes.observe(record.request_bytes as f64);
         self.response_bytes.observe(record.response_bytes as f64);
         if record.request_messages > 0 {
-            self.request_messages.fetch_add(record.request_messages, Ordering::Relaxed);
+            self.request_messages
+                .fetch_add(record.request_messages, Ordering::Relaxed);
         }
         if record.response_messages > 0 {
-            self.response_messages.fetch_add(record.response_messages, Ordering::Relaxed);
+            self.response_messages
+                .fetch_add(record.response_messages, Ordering::Relaxed);
         }
         self.touched.store(now, Ordering::Relaxed);
     }

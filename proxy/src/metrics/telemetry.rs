@@ -69,9 +69,14 @@ impl Telemetry {
     /// Counts a TCP connection from now until the returned guard is dropped.
     #[must_use]
     pub fn open(&self) -> OpenConnection {
-        let series = self.tcp.get_or_init(|| self.registry.tcp(self.tcp_labels()));
+        let series = self
+            .tcp
+            .get_or_init(|| self.registry.tcp(self.tcp_labels()));
         series.open(self.registry.seconds());
-        OpenConnection { series: Arc::clone(series), registry: self.registry.clone() }
+        OpenConnection {
+            series: Arc::clone(series),
+            registry: self.registry.clone(),
+        }
     }
 
     fn http(&self, key: HttpKey) -> Arc<HttpSeries> {
@@ -86,7 +91,10 @@ impl Telemetry {
 
     fn http_labels(&self, key: HttpKey) -> String {
         let mut labels = self.labels.clone();
-        let grpc_status = key.grpc_status.map(|status| status.to_string()).unwrap_or_default();
+        let grpc_status = key
+            .grpc_status
+            .map(|status| status.to_string())
+            .unwrap_or_default();
         let protocol = match key.protocol {
             RequestProtocol::Http => "http",
             RequestProtocol::Grpc => "grpc",
@@ -105,7 +113,11 @@ impl Telemetry {
 
     fn finish_labels(&self, mut labels: String, flags: Flags) -> String {
         push_label(&mut labels, "response_flags", &flags.to_string());
-        push_label(&mut labels, "connection_security_policy", self.security.label());
+        push_label(
+            &mut labels,
+            "connection_security_policy",
+            self.security.label(),
+        );
         labels.pop();
         labels
     }

@@ -21,13 +21,18 @@ fn reviews() -> Workload {
 
 fn telemetry(registry: &Registry) -> Telemetry {
     let workload = reviews();
-    let identity = "spiffe://cluster.local/ns/default/sa/bookinfo-reviews".parse().unwrap();
+    let identity = "spiffe://cluster.local/ns/default/sa/bookinfo-reviews"
+        .parse()
+        .unwrap();
     Telemetry::new(
         registry,
         Traffic {
             reporter: Reporter::Source,
             source: Party::default(),
-            destination: Party { workload: Some(&workload), principal: Some(&identity) },
+            destination: Party {
+                workload: Some(&workload),
+                principal: Some(&identity),
+            },
             service: ServiceLabels {
                 host: "reviews.default.svc.cluster.local",
                 name: "reviews",
@@ -50,11 +55,18 @@ fn labels_are_istios_in_istios_order() {
     let registry = Registry::new();
     telemetry(&registry).count(
         OK,
-        &HttpRecord { duration: Duration::from_millis(7), request_bytes: 100, ..HttpRecord::default() },
+        &HttpRecord {
+            duration: Duration::from_millis(7),
+            request_bytes: 100,
+            ..HttpRecord::default()
+        },
     );
     let mut text = String::new();
     registry.render(&mut text);
-    let line = text.lines().find(|line| line.starts_with("istio_requests_total{")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("istio_requests_total{"))
+        .unwrap();
     assert_eq!(
         line,
         "istio_requests_total{reporter=\"source\",source_workload=\"unknown\",\
@@ -78,10 +90,20 @@ fn labels_are_istios_in_istios_order() {
 fn equal_labels_share_a_series_and_unequal_do_not() {
     let registry = Registry::new();
     let (one, other) = (telemetry(&registry), telemetry(&registry));
-    let failed = HttpKey { code: 503, flags: Flag::RetryLimit.into(), ..OK };
+    let failed = HttpKey {
+        code: 503,
+        flags: Flag::RetryLimit.into(),
+        ..OK
+    };
     one.count(OK, &HttpRecord::default());
     other.count(OK, &HttpRecord::default());
-    other.count(HttpKey { flags: failed.flags.with(Flag::UpstreamConnectionFailure), ..failed }, &HttpRecord::default());
+    other.count(
+        HttpKey {
+            flags: failed.flags.with(Flag::UpstreamConnectionFailure),
+            ..failed
+        },
+        &HttpRecord::default(),
+    );
     let mut text = String::new();
     registry.render(&mut text);
     assert!(text.contains("response_code=\"200\",grpc_response_status=\"\",response_flags=\"-\",connection_security_policy=\"unknown\"} 2"));
@@ -96,12 +118,17 @@ fn tcp_connections_are_counted_while_open_and_after() {
     open.series().add_received(3);
     let mut text = String::new();
     registry.render(&mut text);
-    assert!(text.contains("istio_tcp_connections_opened_total{") && text.contains("request_protocol=\"tcp\""));
+    assert!(
+        text.contains("istio_tcp_connections_opened_total{")
+            && text.contains("request_protocol=\"tcp\"")
+    );
     assert!(!text.contains("response_code"));
     drop(open);
     text.clear();
     registry.render(&mut text);
-    let closed = text.lines().find(|line| line.starts_with("istio_tcp_connections_closed_total{"));
+    let closed = text
+        .lines()
+        .find(|line| line.starts_with("istio_tcp_connections_closed_total{"));
     assert!(closed.unwrap().ends_with(" 1"));
 }
 

@@ -96,8 +96,12 @@ enum Failure {
 impl Failure {
     fn into_relayed(self, reader_is_first: bool) -> Relayed {
         match (self, reader_is_first) {
-            (Self::Reader(error), true) | (Self::Writer(error), false) => Relayed::FirstFailed(error),
-            (Self::Reader(error), false) | (Self::Writer(error), true) => Relayed::SecondFailed(error),
+            (Self::Reader(error), true) | (Self::Writer(error), false) => {
+                Relayed::FirstFailed(error)
+            }
+            (Self::Reader(error), false) | (Self::Writer(error), true) => {
+                Relayed::SecondFailed(error)
+            }
         }
     }
 }
@@ -196,7 +200,10 @@ impl Half {
         writer: &mut W,
     ) -> Poll<Result<(), Failure>> {
         if self.unflushed
-            && Pin::new(writer).poll_flush(context).map_err(Failure::Writer)?.is_ready()
+            && Pin::new(writer)
+                .poll_flush(context)
+                .map_err(Failure::Writer)?
+                .is_ready()
         {
             self.unflushed = false;
         }

@@ -17,6 +17,9 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// and given up after this many questions.
 const KEEPALIVE_RETRIES: u32 = 6;
+/// An endpoint that acknowledges nothing, or has no room for a byte, for this long is given up
+/// (`TCP_USER_TIMEOUT`, RFC 5482): whoever waits for it may have gone long ago.
+const STALLED: Duration = Duration::from_secs(300);
 
 /// Binds a listener that other workers may bind too. `::` takes both families; where the machine
 /// has no IPv6 it becomes `0.0.0.0`.
@@ -25,15 +28,19 @@ const KEEPALIVE_RETRIES: u32 = 6;
 /// When the address cannot be bound.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match bind(address) {
-        Err(error) if address.ip().is_unspecified() && has_no_ipv6(&error) => {
-            bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
-        }
+        Err(error) if address.ip().is_unspecified() && has_no_ipv6(&error) => bind(
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
+        ),
         result => result,
     }
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
@@ -57,13 +64,18 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 /// # Errors
 /// When the connection cannot be made; how long that may take is the caller's to say.
 pub async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
         // Lets the kernel choose the port at connect, so that one source serves many targets.
         setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(address).await?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED))?;
     prepare(&stream)?;
     Ok(stream)
 }

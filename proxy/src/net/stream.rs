@@ -32,13 +32,19 @@ pub enum Transport {
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self { prefix: Bytes::new(), transport: Transport::Plain(stream) }
+        Self {
+            prefix: Bytes::new(),
+            transport: Transport::Plain(stream),
+        }
     }
 }
 
 impl From<TlsStream<Self>> for Stream {
     fn from(stream: TlsStream<Self>) -> Self {
-        Self { prefix: Bytes::new(), transport: Transport::Tls(Box::new(stream)) }
+        Self {
+            prefix: Bytes::new(),
+            transport: Transport::Tls(Box::new(stream)),
+        }
     }
 }
 
@@ -114,7 +120,9 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
+            Transport::Tls(stream) => {
+                Pin::new(stream.as_mut()).poll_write_vectored(context, slices)
+            }
         }
     }
 

@@ -16,6 +16,8 @@ use crate::shared::Shared;
 const MAX_HOSTS: usize = 100;
 /// A host that was not called for this long makes room for another.
 const IDLE: Duration = Duration::from_secs(600);
+/// The label of all hosts beyond the limit.
+const OTHERS: &str = "unknown";
 
 /// Metrics by host.
 #[derive(Default)]
@@ -42,11 +44,16 @@ impl OutsideHosts {
         if hosts.len() >= MAX_HOSTS {
             hosts.retain(|_, known| now.duration_since(known.last_used) < IDLE);
         }
-        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
-            return telemetry::of_host(shared, "unknown");
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) && host != OTHERS {
+            drop(hosts);
+            return self.telemetry(shared, OTHERS);
         }
         let telemetry = telemetry::of_host(shared, host);
-        let known = Known { telemetry: Arc::clone(&telemetry), version, last_used: now };
+        let known = Known {
+            telemetry: Arc::clone(&telemetry),
+            version,
+            last_used: now,
+        };
         hosts.insert(host.into(), known);
         telemetry
     }

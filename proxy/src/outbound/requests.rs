@@ -62,7 +62,13 @@ impl Requests {
         client: SocketAddr,
         connection: ActiveConnection,
     ) -> Self {
-        Self { worker, routes, version, client, connection: Arc::new(connection) }
+        Self {
+            worker,
+            routes,
+            version,
+            client,
+            connection: Arc::new(connection),
+        }
     }
 
     async fn forward(&self, mut request: Request<Incoming>) -> Response<ResponseBody> {
@@ -109,7 +115,11 @@ impl Requests {
                 Ok(sent) if !again || !self.is_retried(&sent, &endpoint, exchange) => {
                     prepared.body.settle();
                     let service_time = started.elapsed();
-                    return Ok(Answered { sent, endpoint, service_time });
+                    return Ok(Answered {
+                        sent,
+                        endpoint,
+                        service_time,
+                    });
                 }
                 Ok(_) => {}
                 Err(failure) if prepared.body.client_failed() => {
@@ -164,7 +174,14 @@ impl Requests {
         mut exchange: Box<Exchange>,
         upgrade: Option<(Upgrade, OnUpgrade)>,
     ) -> Response<ResponseBody> {
-        let Answered { sent: Sent { mut response, lease }, endpoint, service_time } = answered;
+        let Answered {
+            sent: Sent {
+                mut response,
+                lease,
+            },
+            endpoint,
+            service_time,
+        } = answered;
         if self.worker.is_mesh(&endpoint) && response.headers().contains_key(NOT_EXECUTED) {
             exchange.flag(Flag::UpstreamConnectionFailure);
             exchange.flag(Flag::RetryLimit);
@@ -239,7 +256,9 @@ impl Prepared {
         http::prepare_request(headers);
         // Only the receiving proxy can say whose certificate it saw.
         headers.remove(FORWARDED_CLIENT_CERT);
-        headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers
+            .entry(FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static("http"));
         if !headers.contains_key(REQUEST_ID) {
             let id = http::request_id();
             if let Some(line) = exchange.line() {
@@ -250,7 +269,11 @@ impl Prepared {
         if let Some(upgrade) = &upgrade {
             upgrade.restore(headers);
         }
-        Self { parts, body, upgrade }
+        Self {
+            parts,
+            body,
+            upgrade,
+        }
     }
 
     /// The request as one attempt sends it.
@@ -258,7 +281,9 @@ impl Prepared {
         let mut parts = self.parts.clone();
         http::convert(&mut parts, version)
             .map_err(|_| Reply::bad_request("the request's target is wrong"))?;
-        parts.headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
+        parts
+            .headers
+            .insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
         Ok(Request::from_parts(parts, self.body.attempt()))
     }
 }

@@ -75,7 +75,13 @@ impl Routes {
     pub(super) fn new(worker: Arc<Worker>, target: SocketAddr, client: IpAddr) -> Self {
         let name = DestinationName::of_address(target.ip(), target.port());
         let by_address = worker.shared.discovery.destination(&name);
-        Self { worker, target, client, by_address, last: Mutex::default() }
+        Self {
+            worker,
+            target,
+            client,
+            by_address,
+            last: Mutex::default(),
+        }
     }
 
     /// Where the application connected to.
@@ -85,12 +91,20 @@ impl Routes {
 
     /// The route of the address the application connected to.
     pub(super) async fn by_address(&self) -> Route {
-        let Some(entry) = &self.by_address else { return self.outside() };
+        let Some(entry) = &self.by_address else {
+            return self.outside();
+        };
         match self.worker.shared.discovery.answer(entry).await.as_deref() {
             Some(Answer::Service(service)) => Route::Service(Arc::clone(service)),
             Some(Answer::Workload(endpoint)) => Route::Workload(Arc::clone(endpoint)),
             Some(Answer::Unknown) => self.outside(),
-            None if self.worker.shared.discovery.own().is_service_address(self.target.ip()) => {
+            None if self
+                .worker
+                .shared
+                .discovery
+                .own()
+                .is_service_address(self.target.ip()) =>
+            {
                 self.worker.shared.metrics.counters().refused.increment();
                 Route::Refused
             }
@@ -147,20 +161,28 @@ impl Routes {
             return last.entry.clone();
         }
         let entry = self.follow(authority);
-        *last = Some(LastHost { authority: authority.into(), entry: entry.clone() });
+        *last = Some(LastHost {
+            authority: authority.into(),
+            entry: entry.clone(),
+        });
         entry
     }
 
     fn follow(&self, authority: &str) -> Option<Arc<Entry<Answer>>> {
         let host = Host::parse(host_of(authority))?;
-        let name = DestinationName { host, port: self.target.port() };
+        let name = DestinationName {
+            host,
+            port: self.target.port(),
+        };
         self.worker.shared.discovery.destination(&name)
     }
 }
 
 /// An authority without user information and port.
 pub(super) fn host_of(authority: &str) -> &str {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     match authority.rsplit_once(':') {
         // Colons inside brackets belong to an IPv6 address.
         Some((host, port)) if !port.contains(']') => host,

@@ -15,7 +15,13 @@ use crate::tls::Alpn;
 use crate::upstream::{ConnectError, Endpoint};
 
 /// Carries a connection to its end.
-pub(super) async fn carry(worker: &Arc<Worker>, client: Stream, routes: &Routes, route: Route, peer: SocketAddr) {
+pub(super) async fn carry(
+    worker: &Arc<Worker>,
+    client: Stream,
+    routes: &Routes,
+    route: Route,
+    peer: SocketAddr,
+) {
     let shared = &worker.shared;
     let (server, endpoint) = match connect(worker, routes, &route).await {
         Ok(connected) => connected,
@@ -29,7 +35,13 @@ pub(super) async fn carry(worker: &Arc<Worker>, client: Stream, routes: &Routes,
     };
     let _active = endpoint.enter();
     let telemetry = telemetry_of(worker, &route, &endpoint);
-    let record = Record::begin(line(worker, routes, &route, Some((&endpoint, &server)), peer));
+    let record = Record::begin(line(
+        worker,
+        routes,
+        &route,
+        Some((&endpoint, &server)),
+        peer,
+    ));
     record.attach(telemetry.open());
     let flags = match record.carry(client, server).await {
         Relayed::Finished => Flags::NONE,
@@ -52,7 +64,9 @@ async fn connect(
         _ => Flag::NoHealthyUpstream,
     };
     for attempt in 1..=route.attempts() {
-        let Some(endpoint) = routes.choose(route, &tried) else { return Err(failure) };
+        let Some(endpoint) = routes.choose(route, &tried) else {
+            return Err(failure);
+        };
         if attempt > 1 {
             worker.shared.metrics.counters().retries.increment();
         }

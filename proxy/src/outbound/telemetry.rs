@@ -36,7 +36,12 @@ pub(super) fn without_endpoint(shared: &Shared, route: &Route) -> Arc<Telemetry>
 /// Metrics of traffic to a host outside the mesh.
 pub(super) fn of_host(shared: &Shared, host: &str) -> Arc<Telemetry> {
     let own = shared.discovery.own();
-    Arc::new(make(shared, &own, None, outside(host, "PassthroughCluster")))
+    Arc::new(make(
+        shared,
+        &own,
+        None,
+        outside(host, "PassthroughCluster"),
+    ))
 }
 
 fn make(
@@ -93,5 +98,9 @@ fn of_workload(endpoint: &Endpoint) -> ServiceLabels<'_> {
 }
 
 fn outside<'a>(host: &'a str, name: &'a str) -> ServiceLabels<'a> {
-    ServiceLabels { host, name, namespace: UNKNOWN }
+    ServiceLabels {
+        host,
+        name,
+        namespace: UNKNOWN,
+    }
 }

@@ -91,7 +91,9 @@ impl Certificates {
     pub async fn wait(&self) -> Option<Arc<Issued>> {
         match self.current() {
             Some(issued) => Some(issued),
-            None => tokio::time::timeout(FIRST_CERTIFICATE, self.first()).await.ok(),
+            None => tokio::time::timeout(FIRST_CERTIFICATE, self.first())
+                .await
+                .ok(),
         }
     }
 
@@ -143,7 +145,9 @@ impl Issued {
         {
             roots.add(root)?;
         }
-        let leaf = chain.first().ok_or_else(|| InvalidCertificate::Chain("it is empty".into()))?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| InvalidCertificate::Chain("it is empty".into()))?;
         let identity = peer_identity(leaf).ok_or(InvalidCertificate::Identity)?;
         let facts = Facts::read(leaf)?;
         let certified = CertifiedKey::from_der(chain, key, &provider())?;
@@ -171,8 +175,15 @@ impl Issued {
     ///
     /// # Errors
     /// When the cryptography lacks a protocol version, which would be a wrong build.
-    pub fn client_config(&self, expected: &Identity, alpn: Alpn) -> Result<ClientConfig, rustls::Error> {
-        let verifier = ServerVerifier { roots: Arc::clone(&self.roots), expected: expected.clone() };
+    pub fn client_config(
+        &self,
+        expected: &Identity,
+        alpn: Alpn,
+    ) -> Result<ClientConfig, rustls::Error> {
+        let verifier = ServerVerifier {
+            roots: Arc::clone(&self.roots),
+            expected: expected.clone(),
+        };
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -202,7 +213,8 @@ impl Issued {
     #[must_use]
     pub fn renew_after(&self, now: SystemTime) -> Duration {
         let left = self.not_after.duration_since(now).unwrap_or_default();
-        left.mul_f64(0.5 + (fastrand::f64() - 0.5) * 0.02).max(Duration::from_secs(1))
+        left.mul_f64(0.5 + (fastrand::f64() - 0.5) * 0.02)
+            .max(Duration::from_secs(1))
     }
 }
 
@@ -213,7 +225,10 @@ fn server_config(
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(ClientVerifier { roots, trust_domains }))
+        .with_client_cert_verifier(Arc::new(ClientVerifier {
+            roots,
+            trust_domains,
+        }))
         .with_cert_resolver(key);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -26,7 +26,10 @@ enum IssueError {
     #[error(transparent)]
     Connect(#[from] ControlError),
     #[error("the token cannot be read from {path}: {source}")]
-    Token { path: String, source: std::io::Error },
+    Token {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("the token is not one line of text")]
     TokenText,
     #[error("the request cannot be made: {0}")]
@@ -56,7 +59,10 @@ pub async fn run(
                 back_off.reset();
                 let renew_after = issued.renew_after(SystemTime::now());
                 control.counters().certificates.increment();
-                control.counters().certificate_expiry.set(unix_seconds(issued.not_after));
+                control
+                    .counters()
+                    .certificate_expiry
+                    .set(unix_seconds(issued.not_after));
                 tracing::info!(
                     identity = %issued.identity,
                     renew_after_seconds = renew_after.as_secs(),
@@ -82,13 +88,16 @@ async fn request(
 ) -> Result<Issued, IssueError> {
     let key = KeyPair::generate()?;
     // The authority names the certificate after the token; a request needs no names.
-    let csr = CertificateParams::default().serialize_request(&key)?.pem()?;
+    let csr = CertificateParams::default()
+        .serialize_request(&key)?
+        .pem()?;
     let mut request = tonic::Request::new(IstioCertificateRequest {
         csr,
         ..IstioCertificateRequest::default()
     });
     let token = read_token(config)?;
-    let bearer = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| IssueError::TokenText)?;
+    let bearer =
+        MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| IssueError::TokenText)?;
     request.metadata_mut().insert("authorization", bearer);
     if let Ok(cluster) = MetadataValue::try_from(config.pod.cluster.as_str()) {
         request.metadata_mut().insert("clusterid", cluster);
@@ -108,5 +117,8 @@ async fn request(
 fn read_token(config: &Config) -> Result<String, IssueError> {
     std::fs::read_to_string(&config.token_path)
         .map(|token| token.trim().to_owned())
-        .map_err(|source| IssueError::Token { path: config.token_path.display().to_string(), source })
+        .map_err(|source| IssueError::Token {
+            path: config.token_path.display().to_string(),
+            source,
+        })
 }

@@ -41,8 +41,10 @@ impl Roots {
     /// # Errors
     /// When the file cannot be read, or holds no usable certificate.
     pub fn read(path: &Path) -> Result<Self, RootsError> {
-        let pem = std::fs::read(path)
-            .map_err(|source| RootsError::Read { path: path.to_owned(), source })?;
+        let pem = std::fs::read(path).map_err(|source| RootsError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::from_pem(&pem)
     }
 
@@ -57,7 +59,10 @@ impl Roots {
         if certificates.is_empty() {
             return Err(RootsError::Parse("there is no certificate".to_owned()));
         }
-        let mut roots = Self { certificates: Vec::new(), anchors: Vec::new() };
+        let mut roots = Self {
+            certificates: Vec::new(),
+            anchors: Vec::new(),
+        };
         for certificate in certificates {
             roots.add(certificate)?;
         }
@@ -83,7 +88,9 @@ impl Roots {
     /// The roots as rustls keeps them, for servers that are checked by DNS name.
     #[must_use]
     pub fn to_store(&self) -> RootCertStore {
-        RootCertStore { roots: self.anchors.clone() }
+        RootCertStore {
+            roots: self.anchors.clone(),
+        }
     }
 
     /// Checks that a chain leads to one of the roots and is in force.
@@ -96,7 +103,15 @@ impl Roots {
     ) -> Result<(), webpki::Error> {
         let algorithms = provider().signature_verification_algorithms.all;
         certificate
-            .verify_for_usage(algorithms, &self.anchors, intermediates, now, usage, None, None)
+            .verify_for_usage(
+                algorithms,
+                &self.anchors,
+                intermediates,
+                now,
+                usage,
+                None,
+                None,
+            )
             .map(drop)
     }
 }
@@ -110,5 +125,7 @@ impl fmt::Debug for Roots {
 /// Seconds since 1970, for gauges.
 pub(super) fn unix_seconds(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
 }

@@ -20,7 +20,9 @@ pub fn of_workload(address: IpAddr, port: u16, namespace: &str) -> ServerName<'s
         // In full: a label must not begin with the dash that `::` would become.
         IpAddr::V6(address) => address.segments().map(|part| format!("{part:x}")).join("-"),
     };
-    name(format!("outbound_.{port}_._.{address}.{namespace}.pod.cluster.local"))
+    name(format!(
+        "outbound_.{port}_._.{address}.{namespace}.pod.cluster.local"
+    ))
 }
 
 /// A name too long or odd for DNS is not sent: the address in its place makes rustls leave it out.
@@ -49,6 +51,9 @@ mod tests {
             of_workload("fd00::5".parse().unwrap(), 80, "default").to_str(),
             "outbound_.80_._.fd00-0-0-0-0-0-0-5.default.pod.cluster.local"
         );
-        assert!(matches!(of_service(&"a".repeat(300), 1), ServerName::IpAddress(_)));
+        assert!(matches!(
+            of_service(&"a".repeat(300), 1),
+            ServerName::IpAddress(_)
+        ));
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::io::duplex;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -25,7 +23,10 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        Self {
+            pem,
+            issuer: Issuer::new(params, key),
+        }
     }
 
     fn issue(&self, identity: &str, from: SystemTime, to: SystemTime) -> Issued {
@@ -46,7 +47,11 @@ impl Authority {
 
     fn live(&self, identity: &str) -> Issued {
         let now = SystemTime::now();
-        self.issue(identity, now - Duration::from_secs(60), now + Duration::from_secs(3600))
+        self.issue(
+            identity,
+            now - Duration::from_secs(60),
+            now + Duration::from_secs(3600),
+        )
     }
 }
 
@@ -54,14 +59,23 @@ const CLIENT: &str = "spiffe://cluster.local/ns/default/sa/client";
 const SERVER: &str = "spiffe://cluster.local/ns/default/sa/server";
 
 /// What client and server say at the end of the handshake.
-async fn shake(client: &Issued, server: &Issued, expected: &str) -> (Result<(), String>, Result<(), String>) {
+async fn shake(
+    client: &Issued,
+    server: &Issued,
+    expected: &str,
+) -> (Result<(), String>, Result<(), String>) {
     let (near, far) = duplex(16 * 1_024);
-    let config = client.client_config(&expected.parse().unwrap(), Alpn::Http1).unwrap();
+    let config = client
+        .client_config(&expected.parse().unwrap(), Alpn::Http1)
+        .unwrap();
     let name = server_name::of_service("server.default.svc.cluster.local", 80);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, near);
     let accepting = TlsAcceptor::from(server.server_config()).accept(far);
     let (connected, accepted) = tokio::join!(connecting, accepting);
-    (connected.map(drop).map_err(|e| e.to_string()), accepted.map(drop).map_err(|e| e.to_string()))
+    (
+        connected.map(drop).map_err(|e| e.to_string()),
+        accepted.map(drop).map_err(|e| e.to_string()),
+    )
 }
 
 #[tokio::test]
@@ -78,7 +92,11 @@ async fn the_client_refuses_a_valid_certificate_of_somebody_else() {
     let authority = Authority::new("one");
     let (client, server) = (authority.live(CLIENT), authority.live(CLIENT));
     let (connected, accepted) = shake(&client, &server, SERVER).await;
-    assert!(connected.unwrap_err().contains("expected spiffe://cluster.local/ns/default/sa/server"));
+    assert!(
+        connected
+            .unwrap_err()
+            .contains("expected spiffe://cluster.local/ns/default/sa/server")
+    );
     assert!(accepted.is_err());
 }
 
@@ -86,8 +104,11 @@ async fn the_client_refuses_a_valid_certificate_of_somebody_else() {
 async fn an_expired_certificate_is_refused() {
     let authority = Authority::new("one");
     let now = SystemTime::now();
-    let server =
-        authority.issue(SERVER, now - Duration::from_secs(7200), now - Duration::from_secs(3600));
+    let server = authority.issue(
+        SERVER,
+        now - Duration::from_secs(7200),
+        now - Duration::from_secs(3600),
+    );
     let (connected, _) = shake(&authority.live(CLIENT), &server, SERVER).await;
     assert!(connected.unwrap_err().contains("Expired"));
 }
@@ -113,9 +134,17 @@ fn renewal_comes_at_half_the_life() {
 
 #[test]
 fn offers_of_mesh_clients_are_told_from_the_applications_tls() {
-    let offers = |names: &[&str]| names.iter().map(|n| n.as_bytes().to_vec()).collect::<Vec<_>>();
+    let offers = |names: &[&str]| {
+        names
+            .iter()
+            .map(|n| n.as_bytes().to_vec())
+            .collect::<Vec<_>>()
+    };
     for (names, alpn) in [
-        (&["istio-http/1.1", "istio", "http/1.1"][..], Some(Alpn::Http1)),
+        (
+            &["istio-http/1.1", "istio", "http/1.1"][..],
+            Some(Alpn::Http1),
+        ),
         (&["istio-h2", "istio", "h2"], Some(Alpn::Http2)),
         (&["istio-peer-exchange", "istio"], Some(Alpn::Tcp)),
         (&["h2", "http/1.1"], None),

@@ -84,9 +84,10 @@ impl ServerCertVerifier for ServerVerifier {
             .map_err(chain_error)?;
         match identity(&certificate) {
             Some(found) if found == self.expected => Ok(ServerCertVerified::assertion()),
-            Some(found) => {
-                Err(refuse(WrongIdentity::Other { found, expected: self.expected.clone() }))
-            }
+            Some(found) => Err(refuse(WrongIdentity::Other {
+                found,
+                expected: self.expected.clone(),
+            })),
             None => Err(refuse(WrongIdentity::None)),
         }
     }
@@ -112,7 +113,9 @@ impl ServerCertVerifier for ServerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -137,7 +140,10 @@ impl ClientCertVerifier for ClientVerifier {
             .map_err(chain_error)?;
         let found = identity(&certificate).ok_or_else(|| refuse(WrongIdentity::None))?;
         let accepted = self.trust_domains.load();
-        if accepted.iter().any(|trust_domain| trust_domain == found.trust_domain()) {
+        if accepted
+            .iter()
+            .any(|trust_domain| trust_domain == found.trust_domain())
+        {
             Ok(ClientCertVerified::assertion())
         } else {
             Err(refuse(WrongIdentity::TrustDomain(found)))
@@ -165,7 +171,9 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

@@ -47,7 +47,11 @@ impl EndpointSet {
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let mut set = Self::default();
         for Member { endpoint, ready } in members {
-            let family = if endpoint.address.is_ipv4() { &mut set.v4 } else { &mut set.v6 };
+            let family = if endpoint.address.is_ipv4() {
+                &mut set.v4
+            } else {
+                &mut set.v6
+            };
             if ready {
                 family.ready.push(endpoint);
             } else {
@@ -72,18 +76,29 @@ impl EndpointSet {
             .filter(|endpoint| !choice.tried.contains(&endpoint.address))
             .cloned()
             .collect();
-        least_request(if untried.is_empty() { candidates } else { &untried })
+        least_request(if untried.is_empty() {
+            candidates
+        } else {
+            &untried
+        })
     }
 
     /// The endpoint at an address, whatever its state.
     #[must_use]
     pub fn at(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
-        self.iter().find(|endpoint| endpoint.address == address).cloned()
+        self.iter()
+            .find(|endpoint| endpoint.address == address)
+            .cloned()
     }
 
     /// Every endpoint.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let all = [&self.v4.ready, &self.v6.ready, &self.v4.leaving, &self.v6.leaving];
+        let all = [
+            &self.v4.ready,
+            &self.v6.ready,
+            &self.v4.leaving,
+            &self.v6.leaving,
+        ];
         all.into_iter().flatten()
     }
 
@@ -109,7 +124,11 @@ fn least_request(candidates: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
     // Any other index, evenly.
     let second = (first + 1 + fastrand::usize(..count - 1)) % count;
     let (one, other) = (candidates.get(first)?, candidates.get(second)?);
-    Some(Arc::clone(if other.active() < one.active() { other } else { one }))
+    Some(Arc::clone(if other.active() < one.active() {
+        other
+    } else {
+        one
+    }))
 }
 
 fn rendezvous(
@@ -135,11 +154,17 @@ mod tests {
     use super::*;
 
     fn member(address: &str, ready: bool) -> Member {
-        Member { endpoint: Arc::new(Endpoint::plain(address.parse().unwrap())), ready }
+        Member {
+            endpoint: Arc::new(Endpoint::plain(address.parse().unwrap())),
+            ready,
+        }
     }
 
     fn addresses(set: &EndpointSet, choice: Choice<'_>) -> HashSet<String> {
-        (0..200).filter_map(|_| set.choose(choice)).map(|e| e.address.to_string()).collect()
+        (0..200)
+            .filter_map(|_| set.choose(choice))
+            .map(|e| e.address.to_string())
+            .collect()
     }
 
     #[test]
@@ -147,39 +172,71 @@ mod tests {
         let (one, other) = (member("10.0.0.1:80", true), member("10.0.0.2:80", true));
         let _busy = one.endpoint.enter();
         let set = EndpointSet::new([one, other]);
-        assert_eq!(addresses(&set, Choice::default()), HashSet::from(["10.0.0.2:80".to_owned()]));
+        assert_eq!(
+            addresses(&set, Choice::default()),
+            HashSet::from(["10.0.0.2:80".to_owned()])
+        );
     }
 
     #[test]
     fn uses_leaving_endpoints_only_when_nothing_else_is_left() {
         let set = EndpointSet::new([member("10.0.0.1:80", true), member("10.0.0.2:80", false)]);
-        assert_eq!(addresses(&set, Choice::default()), HashSet::from(["10.0.0.1:80".to_owned()]));
+        assert_eq!(
+            addresses(&set, Choice::default()),
+            HashSet::from(["10.0.0.1:80".to_owned()])
+        );
         let set = EndpointSet::new([member("10.0.0.2:80", false)]);
-        assert_eq!(addresses(&set, Choice::default()), HashSet::from(["10.0.0.2:80".to_owned()]));
+        assert_eq!(
+            addresses(&set, Choice::default()),
+            HashSet::from(["10.0.0.2:80".to_owned()])
+        );
         assert!(EndpointSet::default().choose(Choice::default()).is_none());
     }
 
     #[test]
     fn keeps_to_the_family_asked_for_while_it_serves() {
         let set = EndpointSet::new([member("10.0.0.1:80", true), member("[fd00::1]:80", true)]);
-        let like = Choice { like: Some("fd00::9".parse().unwrap()), ..Choice::default() };
-        assert_eq!(addresses(&set, like), HashSet::from(["[fd00::1]:80".to_owned()]));
+        let like = Choice {
+            like: Some("fd00::9".parse().unwrap()),
+            ..Choice::default()
+        };
+        assert_eq!(
+            addresses(&set, like),
+            HashSet::from(["[fd00::1]:80".to_owned()])
+        );
         let set = EndpointSet::new([member("10.0.0.1:80", true), member("[fd00::1]:80", false)]);
-        assert_eq!(addresses(&set, like), HashSet::from(["10.0.0.1:80".to_owned()]));
+        assert_eq!(
+            addresses(&set, like),
+            HashSet::from(["10.0.0.1:80".to_owned()])
+        );
     }
 
     #[test]
     fn tries_what_was_not_tried() {
-        let set = EndpointSet::new(["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|a| member(a, true)));
-        let tried = ["10.0.0.1:80".parse().unwrap(), "10.0.0.3:80".parse().unwrap()];
-        let choice = Choice { tried: &tried, ..Choice::default() };
-        assert_eq!(addresses(&set, choice), HashSet::from(["10.0.0.2:80".to_owned()]));
+        let set = EndpointSet::new(
+            ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|a| member(a, true)),
+        );
+        let tried = [
+            "10.0.0.1:80".parse().unwrap(),
+            "10.0.0.3:80".parse().unwrap(),
+        ];
+        let choice = Choice {
+            tried: &tried,
+            ..Choice::default()
+        };
+        assert_eq!(
+            addresses(&set, choice),
+            HashSet::from(["10.0.0.2:80".to_owned()])
+        );
     }
 
     #[test]
     fn a_client_with_affinity_stays_and_moves_only_when_its_endpoint_leaves() {
         let all = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
-        let choice = Choice { client: Some("10.1.0.9".parse().unwrap()), ..Choice::default() };
+        let choice = Choice {
+            client: Some("10.1.0.9".parse().unwrap()),
+            ..Choice::default()
+        };
         let chosen = addresses(&EndpointSet::new(all.map(|a| member(a, true))), choice);
         assert_eq!(chosen.len(), 1);
         let others = all.into_iter().filter(|a| !chosen.contains(*a));

@@ -53,9 +53,15 @@ pub async fn connect(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Stream, 
         match &endpoint.security {
             Security::Plain => Ok(stream),
             Security::Mesh { .. } if !wanted.auto_mtls => Ok(stream),
-            Security::Mesh { identity, server_name } => {
-                let issued =
-                    wanted.certificates.wait().await.ok_or(ConnectError::NoCertificate)?;
+            Security::Mesh {
+                identity,
+                server_name,
+            } => {
+                let issued = wanted
+                    .certificates
+                    .wait()
+                    .await
+                    .ok_or(ConnectError::NoCertificate)?;
                 let config = issued
                     .client_config(identity, wanted.alpn)
                     .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
@@ -67,5 +73,7 @@ pub async fn connect(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Stream, 
             }
         }
     };
-    tokio::time::timeout(wanted.timeout, connecting).await.map_err(|_| ConnectError::Timeout)?
+    tokio::time::timeout(wanted.timeout, connecting)
+        .await
+        .map_err(|_| ConnectError::Timeout)?
 }

@@ -123,7 +123,10 @@ impl Endpoint {
             return Arc::clone(&known.telemetry);
         }
         let telemetry = Arc::new(make());
-        let versioned = VersionedTelemetry { version, telemetry: Arc::clone(&telemetry) };
+        let versioned = VersionedTelemetry {
+            version,
+            telemetry: Arc::clone(&telemetry),
+        };
         self.telemetry.store(Some(Arc::new(versioned)));
         telemetry
     }

@@ -26,7 +26,9 @@ where
     let service = Service::new("bad", protocol);
     let door = mesh.stand_in(1);
     mesh.serve(&service, &[Endpoint::plain(app.address)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     (mesh, client, door, app)
 }
 
@@ -39,7 +41,10 @@ async fn an_endpoint_that_closes_idle_connections_at_reuse_loses_no_request() {
     // Closes right after each response, without having said so.
     let (_mesh, client, door, app) = before(Protocol::Http, |mut stream| async move {
         if read_some(&mut stream).await > 0 {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await
+                .unwrap();
         }
     })
     .await;
@@ -56,12 +61,23 @@ async fn a_connection_that_ends_before_the_response_is_503_and_not_repeated() {
         read_some(&mut stream).await;
     })
     .await;
-    let answer = Http1::new(client.dial(door).await).post("bad", "/", "order").await;
+    let answer = Http1::new(client.dial(door).await)
+        .post("bad", "/", "order")
+        .await;
     assert_eq!(answer.status, 503);
-    assert!(answer.body.ends_with("reset reason: connection termination"), "{}", answer.body);
+    assert!(
+        answer
+            .body
+            .ends_with("reset reason: connection termination"),
+        "{}",
+        answer.body
+    );
     assert_eq!(app.connections(), 1);
     let parts = ["response_flags=\"UC\"", "response_code=\"503\""];
-    until("it is counted", || client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -73,12 +89,18 @@ async fn a_response_that_breaks_off_breaks_off_for_the_client() {
     })
     .await;
     let mut stream = client.dial(door).await;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bad\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: bad\r\n\r\n")
+        .await
+        .unwrap();
     let mut text = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut text)).await;
     assert!(text.ends_with(b"only this"));
     let parts = ["response_flags=\"UC\"", "response_code=\"200\""];
-    until("it is counted", || client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -103,7 +125,10 @@ async fn an_endpoint_that_never_reads_holds_up_nobody_else() {
     .await;
     let mut stuck = client.dial(door).await;
     let body = vec![b'x'; 64 * 1024 * 1024];
-    let head = format!("POST / HTTP/1.1\r\nHost: bad\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: bad\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stuck.write_all(head.as_bytes()).await.unwrap();
     let writing = tokio::spawn(async move {
         let _ = stuck.write_all(&body).await;
@@ -114,13 +139,45 @@ async fn an_endpoint_that_never_reads_holds_up_nobody_else() {
     let service = Service::new("other", Protocol::Http);
     let second = mesh.stand_in(1);
     mesh.serve(&service, &[Endpoint::plain(other.address)]);
-    let proxy = mesh.proxy("second", HashMap::from([(second, service.address)])).await;
-    assert_eq!(Http1::new(proxy.dial(second).await).get("other", "/").await.status, 200);
+    let proxy = mesh
+        .proxy("second", HashMap::from([(second, service.address)]))
+        .await;
+    assert_eq!(
+        Http1::new(proxy.dial(second).await)
+            .get("other", "/")
+            .await
+            .status,
+        200
+    );
     assert!(!writing.is_finished());
     writing.abort();
-    // The client went away without a response.
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_is_counted_and_its_request_ends() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&ended);
+    let (_mesh, client, door, app) = before(Protocol::Http, move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            while read_some(&mut stream).await > 0 {}
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let mut impatient = client.dial(door).await;
+    impatient
+        .write_all(b"GET / HTTP/1.1\r\nHost: bad\r\n\r\n")
+        .await
+        .unwrap();
+    until("the request has arrived", || app.connections() == 1).await;
+    drop(impatient);
     let parts = ["response_code=\"0\"", "response_flags=\"DC\""];
-    until("it is counted", || client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
+    until("the endpoint knows", || ended.load(Ordering::Relaxed) == 1).await;
 }
 
 #[tokio::test]
@@ -143,16 +200,30 @@ async fn goaway_at_once_sends_the_request_elsewhere() {
     })
     .await;
     let good = App::http("good").await;
-    let service =
-        Service { name: "two", address: "10.96.0.12:80".parse().unwrap(), ..Service::new("two", Protocol::Http2) };
+    let service = Service {
+        name: "two",
+        address: "10.96.0.12:80".parse().unwrap(),
+        ..Service::new("two", Protocol::Http2)
+    };
     let door = mesh.stand_in(1);
-    mesh.serve_two(&service, &Endpoint::plain(bad.address), &Endpoint::plain(good.address));
-    let client = mesh.proxy("client2", HashMap::from([(door, service.address)])).await;
+    mesh.serve_two(
+        &service,
+        &Endpoint::plain(bad.address),
+        &Endpoint::plain(good.address),
+    );
+    let client = mesh
+        .proxy("client2", HashMap::from([(door, service.address)]))
+        .await;
     let mut sender = http2(client.dial(door).await).await;
     for _ in 0..20 {
-        let request = Request::post("http://two/echo").body(full("order")).unwrap();
+        let request = Request::post("http://two/echo")
+            .body(full("order"))
+            .unwrap();
         let (response, body, _) = exchange(&mut sender, request).await;
-        assert_eq!((response.status().as_u16(), &body[..]), (200, &b"order"[..]));
+        assert_eq!(
+            (response.status().as_u16(), &body[..]),
+            (200, &b"order"[..])
+        );
     }
     assert!(refusals.load(Ordering::Relaxed) > 0);
     assert_eq!(good.requests(), 20);
@@ -165,11 +236,18 @@ async fn a_client_that_sends_two_hosts_or_none_gets_what_it_deserves() {
     let service = Service::new("app", Protocol::Http);
     let door = mesh.stand_in(1);
     mesh.serve(&service, &[Endpoint::plain(app.address)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let two = "GET / HTTP/1.1\r\nHost: app\r\nHost: other\r\n\r\n";
-    assert_eq!(Http1::new(client.dial(door).await).send(two).await.status, 400);
+    assert_eq!(
+        Http1::new(client.dial(door).await).send(two).await.status,
+        400
+    );
     // Without a name the address decides.
-    let answer = Http1::new(client.dial(door).await).send("GET / HTTP/1.0\r\n\r\n").await;
+    let answer = Http1::new(client.dial(door).await)
+        .send("GET / HTTP/1.0\r\n\r\n")
+        .await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "app"));
 }
 

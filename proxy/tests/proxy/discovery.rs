@@ -25,18 +25,29 @@ impl Known {
         let mesh = Mesh::start().await;
         let service = Service::new("known", Protocol::Http);
         let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-        let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+        let server = mesh
+            .proxy("server", HashMap::from([(back, app.address)]))
+            .await;
         mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
         // The server's proxy lives as long as the test.
         std::mem::forget(server);
         let mut destinations = more(&mesh);
         destinations.insert(door, service.address);
         let client = mesh.proxy("client", destinations).await;
-        Self { mesh, client, service, door, app }
+        Self {
+            mesh,
+            client,
+            service,
+            door,
+            app,
+        }
     }
 
     async fn status(&self, door: IpAddr, host: &str) -> u16 {
-        Http1::new(self.client.dial(door).await).get(host, "/").await.status
+        Http1::new(self.client.dial(door).await)
+            .get(host, "/")
+            .await
+            .status
     }
 }
 
@@ -65,7 +76,10 @@ async fn names_in_use_work_while_control_is_away_and_nothing_is_sent_twice() {
     assert_eq!(known.status(elsewhere.unwrap(), "never").await, 200);
     assert!(known.client.shared.readiness.is_ready());
     let parts = ["response_flags=\"NC\""];
-    until("the refusal is counted", || known.client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("the refusal is counted", || {
+        known.client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 
     known.mesh.control.log(|log| {
         log.sent.clear();
@@ -77,13 +91,19 @@ async fn names_in_use_work_while_control_is_away_and_nothing_is_sent_twice() {
     })
     .await;
     until("control was told what is there", || {
-        known.mesh.control.log(|log| log.initial_versions.contains_key("known:80"))
+        known
+            .mesh
+            .control
+            .log(|log| log.initial_versions.contains_key("known:80"))
     })
     .await;
     assert_eq!(known.status(known.door, "known").await, 200);
     known.mesh.control.log(|log| {
         for name in ["known:80", "10.96.0.10:80", "default/known-1", "self"] {
-            assert!(!log.sent.iter().any(|sent| sent == name), "{name} was sent twice");
+            assert!(
+                !log.sent.iter().any(|sent| sent == name),
+                "{name} was sent twice"
+            );
         }
     });
 }
@@ -98,7 +118,10 @@ async fn control_that_comes_back_with_another_state_is_believed() {
     known.mesh.control.restart().await;
     until("the endpoints are gone", || {
         let snapshot = known.client.shared.discovery.snapshot();
-        snapshot.destinations.iter().all(|one| one.endpoints.is_empty())
+        snapshot
+            .destinations
+            .iter()
+            .all(|one| one.endpoints.is_empty())
     })
     .await;
     assert_eq!(known.status(known.door, "known").await, 503);
@@ -109,9 +132,20 @@ async fn control_that_comes_back_with_another_state_is_believed() {
 async fn a_resource_that_is_wrong_is_refused_and_the_last_good_one_stays() {
     let known = Known::start(|_| HashMap::new()).await;
     assert_eq!(known.status(known.door, "known").await, 200);
-    known.mesh.control.set_bytes(resource::ENDPOINT_SLICE, "default/known-1", vec![0xff; 9]);
-    until("it is refused", || known.mesh.control.log(|log| !log.refused.is_empty())).await;
-    assert_eq!(known.client.sum("lateen_proxy_discovery_refused_total", &[]), 1.0);
+    known
+        .mesh
+        .control
+        .set_bytes(resource::ENDPOINT_SLICE, "default/known-1", vec![0xff; 9]);
+    until("it is refused", || {
+        known.mesh.control.log(|log| !log.refused.is_empty())
+    })
+    .await;
+    assert_eq!(
+        known
+            .client
+            .sum("lateen_proxy_discovery_refused_total", &[]),
+        1.0
+    );
     assert_eq!(known.status(known.door, "known").await, 200);
     let reason = known.mesh.control.log(|log| log.refused[0].clone());
     assert!(reason.contains("default/known-1"), "{reason}");
@@ -120,12 +154,23 @@ async fn a_resource_that_is_wrong_is_refused_and_the_last_good_one_stays() {
 #[tokio::test]
 async fn a_name_is_asked_for_on_first_use_only() {
     let known = Known::start(|_| HashMap::new()).await;
-    assert!(known.mesh.control.log(|log| !log.subscribed.contains(&"known:80".to_owned())));
+    assert!(
+        known
+            .mesh
+            .control
+            .log(|log| !log.subscribed.contains(&"known:80".to_owned()))
+    );
     for _ in 0..3 {
         assert_eq!(known.status(known.door, "Known:80").await, 200);
     }
     known.mesh.control.log(|log| {
-        assert_eq!(log.subscribed.iter().filter(|name| *name == "known:80").count(), 1);
+        assert_eq!(
+            log.subscribed
+                .iter()
+                .filter(|name| *name == "known:80")
+                .count(),
+            1
+        );
     });
 }
 
@@ -145,13 +190,21 @@ async fn a_flood_of_names_is_bounded_and_harms_no_other() {
         assert_eq!(answer.status, 200);
     }
     assert!(known.client.sum("lateen_proxy_names", &[]) <= 1_000.0);
-    let hosts = known.client.metrics().lines().filter(|line| {
-        line.starts_with("istio_requests_total{") && line.contains("PassthroughCluster")
-    }).count();
+    let hosts = known
+        .client
+        .metrics()
+        .lines()
+        .filter(|line| {
+            line.starts_with("istio_requests_total{") && line.contains("PassthroughCluster")
+        })
+        .count();
     assert!(hosts <= 101, "{hosts} hosts in the metrics");
     known.mesh.control.log(|log| log.sent.clear());
     assert_eq!(known.status(known.door, "known").await, 200);
-    known.mesh.control.log(|log| assert!(!log.sent.contains(&"known:80".to_owned())));
+    known
+        .mesh
+        .control
+        .log(|log| assert!(!log.sent.contains(&"known:80".to_owned())));
 }
 
 #[tokio::test]
@@ -162,10 +215,17 @@ async fn registry_only_lets_nobody_out() {
     own.mesh.as_mut().unwrap().registry_only = true;
     mesh.control.set(resource::OWN, resource::OWN_NAME, &own);
     let door = mesh.stand_in(1);
-    let client = mesh.proxy("client", HashMap::from([(door, outside.address)])).await;
-    let answer = Http1::new(client.dial(door).await).get("example.com", "/").await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, outside.address)]))
+        .await;
+    let answer = Http1::new(client.dial(door).await)
+        .get("example.com", "/")
+        .await;
     assert_eq!(answer.status, 502);
     assert_eq!(outside.requests(), 0);
     let parts = ["destination_service_name=\"BlackHoleCluster\""];
-    until("it is counted", || client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }

@@ -29,10 +29,21 @@ async fn pair(protocol: Protocol) -> Pair {
     let mesh = Mesh::start().await;
     let service = Service::new("draining", protocol);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
-    Pair { _mesh: mesh, client, server, door, back, app }
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
+    Pair {
+        _mesh: mesh,
+        client,
+        server,
+        door,
+        back,
+        app,
+    }
 }
 
 #[tokio::test]
@@ -45,7 +56,10 @@ async fn callers_are_asked_to_leave_and_none_of_their_requests_fails() {
     pair.server.shared.drain.begin();
     assert!(!pair.server.shared.readiness.is_ready());
     let answer = plain.get("draining", "/").await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
     plain.closed().await;
     for _ in 0..10 {
         let answer = through_mesh.get("draining", "/").await;
@@ -83,7 +97,10 @@ async fn the_process_ends_when_nothing_is_active_and_streams_may_finish() {
     assert_eq!(idle.get("draining", "/").await.status, 200);
     let drain = pair.server.shared.drain.clone();
     drain.begin();
-    let times = DrainTimes { termination: Duration::from_secs(60), minimum: Duration::ZERO };
+    let times = DrainTimes {
+        termination: Duration::from_secs(60),
+        minimum: Duration::ZERO,
+    };
     let closing = {
         let drain = drain.clone();
         tokio::spawn(async move { drain.close(times).await })
@@ -93,9 +110,14 @@ async fn the_process_ends_when_nothing_is_active_and_streams_may_finish() {
     assert_eq!(drain.phase(), Phase::Closing);
     websocket.stream.write_all(b"bye").await.unwrap();
     let mut bytes = [0; 3];
-    soon("the echo", websocket.stream.read_exact(&mut bytes)).await.unwrap();
+    soon("the echo", websocket.stream.read_exact(&mut bytes))
+        .await
+        .unwrap();
     assert!(!closing.is_finished());
     drop(websocket);
     soon("the end of the drain", closing).await.unwrap();
-    until("nothing is active", || drain.active(Direction::Inbound) == 0).await;
+    until("nothing is active", || {
+        drain.active(Direction::Inbound) == 0
+    })
+    .await;
 }

@@ -28,13 +28,25 @@ impl Pair {
     async fn start(protocol: Protocol) -> Self {
         let app = App::http("reviews").await;
         let mesh = Mesh::start().await;
-        mesh.control.set(resource::WORKLOAD, "127.0.0.1", &workload("client", true));
+        mesh.control
+            .set(resource::WORKLOAD, "127.0.0.1", &workload("client", true));
         let service = Service::new("reviews", protocol);
         let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-        let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
-        let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+        let server = mesh
+            .proxy("server", HashMap::from([(back, app.address)]))
+            .await;
+        let client = mesh
+            .proxy("client", HashMap::from([(door, service.address)]))
+            .await;
         mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-        Self { mesh, client, server, service, door, app }
+        Self {
+            mesh,
+            client,
+            server,
+            service,
+            door,
+            app,
+        }
     }
 
     async fn dial(&self) -> Http1 {
@@ -59,15 +71,24 @@ async fn a_request_goes_over_mutual_tls_and_both_sides_count_it() {
     ] {
         assert!(answer.body.contains(part), "{part} in {}", answer.body);
     }
-    let source = ["reporter=\"source\"", "response_code=\"200\"", "destination_workload=\"server\""];
-    until("the source counts", || pair.client.sum("istio_requests_total", &source) == 1.0).await;
+    let source = [
+        "reporter=\"source\"",
+        "response_code=\"200\"",
+        "destination_workload=\"server\"",
+    ];
+    until("the source counts", || {
+        pair.client.sum("istio_requests_total", &source) == 1.0
+    })
+    .await;
     let destination = [
         "reporter=\"destination\"",
         "source_workload=\"client\"",
         "connection_security_policy=\"mutual_tls\"",
     ];
-    until("the destination counts", || pair.server.sum("istio_requests_total", &destination) == 1.0)
-        .await;
+    until("the destination counts", || {
+        pair.server.sum("istio_requests_total", &destination) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -93,11 +114,21 @@ async fn header_names_keep_their_case() {
     })
     .await;
     let back = pair.mesh.stand_in(2);
-    let server = pair.mesh.proxy("case", HashMap::from([(back, app.address)])).await;
-    pair.mesh.set_endpoints(&pair.service, &[Endpoint::mesh(&server, back)]);
+    let server = pair
+        .mesh
+        .proxy("case", HashMap::from([(back, app.address)]))
+        .await;
+    pair.mesh
+        .set_endpoints(&pair.service, &[Endpoint::mesh(&server, back)]);
     let mut http = pair.dial().await;
-    let answer = http.send("GET / HTTP/1.1\r\nHost: reviews\r\nX-CamelCase: 1\r\n\r\n").await;
-    assert!(answer.head.contains("\r\nX-BackCase: true\r\n"), "{}", answer.head);
+    let answer = http
+        .send("GET / HTTP/1.1\r\nHost: reviews\r\nX-CamelCase: 1\r\n\r\n")
+        .await;
+    assert!(
+        answer.head.contains("\r\nX-BackCase: true\r\n"),
+        "{}",
+        answer.head
+    );
 }
 
 #[tokio::test]
@@ -139,10 +170,14 @@ async fn head_no_content_expectations_and_http_1_0() {
     let pair = Pair::start(Protocol::Http).await;
     let mut http = pair.dial().await;
     let answer = http.send("HEAD / HTTP/1.1\r\nHost: reviews\r\n\r\n").await;
-    assert_eq!((answer.status, answer.header("content-length")), (200, Some("7")));
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, Some("7"))
+    );
     assert_eq!(http.get("reviews", "/status/204").await.status, 204);
     assert_eq!(http.get("reviews", "/status/304").await.status, 304);
-    let expecting = "POST /echo HTTP/1.1\r\nHost: reviews\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    let expecting =
+        "POST /echo HTTP/1.1\r\nHost: reviews\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(http.send(expecting).await.status, 100);
     assert_eq!(http.send("ok").await.body, "ok");
     let answer = http.send("GET / HTTP/1.0\r\nHost: reviews\r\n\r\n").await;
@@ -172,7 +207,10 @@ async fn websocket_becomes_bytes_and_is_recorded() {
              Upgrade: websocket\r\n\r\n",
         )
         .await;
-    assert_eq!((answer.status, answer.header("upgrade")), (101, Some("websocket")));
+    assert_eq!(
+        (answer.status, answer.header("upgrade")),
+        (101, Some("websocket"))
+    );
     for text in ["ping", "pong"] {
         http.stream.write_all(text.as_bytes()).await.unwrap();
         let mut back = [0; 4];
@@ -181,7 +219,10 @@ async fn websocket_becomes_bytes_and_is_recorded() {
     }
     drop(http);
     let parts = ["response_code=\"101\""];
-    until("it is recorded", || pair.client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is recorded", || {
+        pair.client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -245,14 +286,31 @@ async fn requests_of_one_connection_spread_over_endpoints() {
     let pair = Pair::start(Protocol::Http).await;
     let other = App::http("other").await;
     let back = pair.mesh.stand_in(2);
-    let proxy = pair.mesh.proxy("server2", HashMap::from([(back, other.address)])).await;
-    let mixed = Service { name: "mixed", address: "10.96.0.11:80".parse().unwrap(), ..pair.service };
+    let proxy = pair
+        .mesh
+        .proxy("server2", HashMap::from([(back, other.address)]))
+        .await;
+    let mixed = Service {
+        name: "mixed",
+        address: "10.96.0.11:80".parse().unwrap(),
+        ..pair.service
+    };
     let door = pair.mesh.stand_in(1);
     let first = pair.mesh.stand_in(2);
-    let server = pair.mesh.proxy("server3", HashMap::from([(first, pair.app.address)])).await;
-    let client = pair.mesh.proxy("client", HashMap::from([(door, mixed.address)])).await;
+    let server = pair
+        .mesh
+        .proxy("server3", HashMap::from([(first, pair.app.address)]))
+        .await;
+    let client = pair
+        .mesh
+        .proxy("client", HashMap::from([(door, mixed.address)]))
+        .await;
     // Two names of one service: the slices hold one port each.
-    pair.mesh.serve_two(&mixed, &Endpoint::mesh(&server, first), &Endpoint::mesh(&proxy, back));
+    pair.mesh.serve_two(
+        &mixed,
+        &Endpoint::mesh(&server, first),
+        &Endpoint::mesh(&proxy, back),
+    );
     let mut http = Http1::new(client.dial(door).await);
     for _ in 0..60 {
         assert_eq!(http.get("mixed", "/").await.status, 200);
@@ -266,19 +324,40 @@ async fn a_dead_endpoint_costs_nothing_but_a_retry_posts_included() {
     let back = pair.mesh.stand_in(2);
     // A proxy whose application is gone: nothing listens there.
     let gone = App::http("gone").await;
-    let dead = pair.mesh.proxy("server2", HashMap::from([(back, gone.address)])).await;
+    let dead = pair
+        .mesh
+        .proxy("server2", HashMap::from([(back, gone.address)]))
+        .await;
     gone.stop().await;
     let door = pair.mesh.stand_in(1);
-    let mixed = Service { name: "mixed", address: "10.96.0.11:80".parse().unwrap(), ..pair.service };
-    let client = pair.mesh.proxy("client", HashMap::from([(door, mixed.address)])).await;
+    let mixed = Service {
+        name: "mixed",
+        address: "10.96.0.11:80".parse().unwrap(),
+        ..pair.service
+    };
+    let client = pair
+        .mesh
+        .proxy("client", HashMap::from([(door, mixed.address)]))
+        .await;
     let live = pair.mesh.stand_in(2);
-    let server = pair.mesh.proxy("server3", HashMap::from([(live, pair.app.address)])).await;
-    pair.mesh.serve_two(&mixed, &Endpoint::mesh(&server, live), &Endpoint::mesh(&dead, back));
+    let server = pair
+        .mesh
+        .proxy("server3", HashMap::from([(live, pair.app.address)]))
+        .await;
+    pair.mesh.serve_two(
+        &mixed,
+        &Endpoint::mesh(&server, live),
+        &Endpoint::mesh(&dead, back),
+    );
     let mut http = Http1::new(client.dial(door).await);
     for number in 0..40 {
         let body = format!("order {number}");
         let answer = http.post("mixed", "/echo", &body).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, body.as_str()), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, body.as_str()),
+            "{answer:?}"
+        );
         assert!(answer.header("x-lateen-not-executed").is_none());
     }
     assert!(client.sum("lateen_proxy_retries_total", &[]) > 0.0);
@@ -297,11 +376,19 @@ async fn an_endpoint_that_left_gets_no_new_request_and_open_streams_live_on() {
     let before = pair.app.requests();
     let other = App::http("other").await;
     let back = pair.mesh.stand_in(2);
-    let server = pair.mesh.proxy("server2", HashMap::from([(back, other.address)])).await;
-    pair.mesh.set_endpoints(&pair.service, &[Endpoint::mesh(&server, back)]);
+    let server = pair
+        .mesh
+        .proxy("server2", HashMap::from([(back, other.address)]))
+        .await;
+    pair.mesh
+        .set_endpoints(&pair.service, &[Endpoint::mesh(&server, back)]);
     until("the new endpoint is known", || {
         let snapshot = pair.client.shared.discovery.snapshot();
-        snapshot.destinations.iter().flat_map(|one| &one.endpoints).all(|one| one.address.ip() == back)
+        snapshot
+            .destinations
+            .iter()
+            .flat_map(|one| &one.endpoints)
+            .all(|one| one.address.ip() == back)
     })
     .await;
     for _ in 0..10 {
@@ -319,7 +406,10 @@ async fn a_service_without_endpoints_says_so_to_http_and_to_grpc() {
     let pair = Pair::start(Protocol::Undeclared).await;
     pair.mesh.set_endpoints(&pair.service, &[]);
     let answer = pair.dial().await.get("reviews", "/").await;
-    assert_eq!((answer.status, answer.body.as_str()), (503, "no healthy upstream"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (503, "no healthy upstream")
+    );
     let mut sender = http2(pair.client.dial(pair.door).await).await;
     let request = Request::post("http://reviews/a.B/C")
         .header("content-type", "application/grpc")
@@ -330,7 +420,10 @@ async fn a_service_without_endpoints_says_so_to_http_and_to_grpc() {
     assert_eq!(response.headers()["grpc-status"], "14");
     assert_eq!(response.headers()["grpc-message"], "no healthy upstream");
     let parts = ["response_flags=\"UH\""];
-    until("both are counted", || pair.client.sum("istio_requests_total", &parts) == 2.0).await;
+    until("both are counted", || {
+        pair.client.sum("istio_requests_total", &parts) == 2.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -351,14 +444,21 @@ async fn a_host_outside_the_mesh_is_called_at_its_address() {
     let outside = App::http("outside").await;
     let mesh = Mesh::start().await;
     let door = mesh.stand_in(1);
-    let client = mesh.proxy("client", HashMap::from([(door, outside.address)])).await;
-    let answer = Http1::new(client.dial(door).await).get("www.example.com", "/").await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, outside.address)]))
+        .await;
+    let answer = Http1::new(client.dial(door).await)
+        .get("www.example.com", "/")
+        .await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "outside"));
     let parts = [
         "destination_service=\"www.example.com\"",
         "destination_service_name=\"PassthroughCluster\"",
     ];
-    until("it is counted", || client.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        client.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -366,12 +466,16 @@ async fn a_workload_is_called_by_its_address_over_mutual_tls() {
     let app = App::http("pod").await;
     let mesh = Mesh::start().await;
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     let address = Endpoint::mesh(&server, back).address;
     let answer = lateen_wire::lateen::destination::Answer::Workload(workload("server", true));
     mesh.control.set_destination(&address.to_string(), answer);
     let client = mesh.proxy("client", HashMap::from([(door, address)])).await;
-    let answer = Http1::new(client.dial(door).await).get(&address.to_string(), "/headers").await;
+    let answer = Http1::new(client.dial(door).await)
+        .get(&address.to_string(), "/headers")
+        .await;
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains(&identity("client")), "{}", answer.body);
 }
@@ -380,14 +484,21 @@ async fn a_workload_is_called_by_its_address_over_mutual_tls() {
 async fn an_endpoint_with_another_identity_is_refused() {
     let pair = Pair::start(Protocol::Http).await;
     let back = pair.mesh.stand_in(2);
-    let imposter = pair.mesh.proxy("imposter", HashMap::from([(back, pair.app.address)])).await;
+    let imposter = pair
+        .mesh
+        .proxy("imposter", HashMap::from([(back, pair.app.address)]))
+        .await;
     let mut endpoint = Endpoint::mesh(&imposter, back);
     endpoint.workload = workload("server", true);
     pair.mesh.set_endpoints(&pair.service, &[endpoint]);
     until("the endpoint is known", || pair.app.requests() == 0).await;
     let answer = pair.dial().await.get("reviews", "/").await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.body.contains("expected spiffe://"), "{}", answer.body);
+    assert!(
+        answer.body.contains("expected spiffe://"),
+        "{}",
+        answer.body
+    );
     assert_eq!(pair.app.requests(), 0);
 }
 
@@ -406,8 +517,12 @@ async fn the_word_of_a_plain_endpoint_that_nothing_was_executed_is_nothing() {
     let service = Service::new("plain", Protocol::Http);
     let door = mesh.stand_in(1);
     mesh.serve(&service, &[Endpoint::plain(app.address)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
-    let answer = Http1::new(client.dial(door).await).post("plain", "/", "once").await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
+    let answer = Http1::new(client.dial(door).await)
+        .post("plain", "/", "once")
+        .await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("x-lateen-not-executed").is_none());
     assert!(client.sum("lateen_proxy_retries_total", &[]) == 0.0);

@@ -17,7 +17,9 @@ use crate::support::{soon, until};
 async fn behind(app: &App) -> (Mesh, Proxy, std::net::IpAddr) {
     let mesh = Mesh::start().await;
     let back = mesh.stand_in(2);
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     (mesh, server, back)
 }
 
@@ -29,10 +31,23 @@ async fn a_plain_caller_is_served_and_cannot_pretend_to_be_somebody() {
     let answer = http
         .send("GET /headers HTTP/1.1\r\nHost: x\r\nX-Forwarded-Client-Cert: URI=spiffe://a\r\n\r\n")
         .await;
-    assert_eq!((answer.status, answer.header("server")), (200, Some("istio-envoy")));
-    assert!(!answer.body.contains("forwarded-client-cert"), "{}", answer.body);
-    let parts = ["source_workload=\"unknown\"", "connection_security_policy=\"none\""];
-    until("it is counted", || server.sum("istio_requests_total", &parts) == 1.0).await;
+    assert_eq!(
+        (answer.status, answer.header("server")),
+        (200, Some("istio-envoy"))
+    );
+    assert!(
+        !answer.body.contains("forwarded-client-cert"),
+        "{}",
+        answer.body
+    );
+    let parts = [
+        "source_workload=\"unknown\"",
+        "connection_security_policy=\"none\"",
+    ];
+    until("it is counted", || {
+        server.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -47,21 +62,32 @@ async fn the_service_of_a_port_is_named_in_the_metrics() {
         service_host: "reviews.default.svc.cluster.local".to_owned(),
         service_port: 9080,
     };
-    mesh.control.set(resource::OWN, resource::OWN_NAME, &own(&[port]));
-    until("the port is known", || !server.shared.discovery.own().inbound.is_empty()).await;
-    Http1::new(server.dial_inbound(back).await).get("x", "/").await;
+    mesh.control
+        .set(resource::OWN, resource::OWN_NAME, &own(&[port]));
+    until("the port is known", || {
+        !server.shared.discovery.own().inbound.is_empty()
+    })
+    .await;
+    Http1::new(server.dial_inbound(back).await)
+        .get("x", "/")
+        .await;
     let parts = [
         "destination_service=\"reviews.default.svc.cluster.local\"",
         "destination_service_name=\"reviews\"",
         "destination_workload=\"own\"",
     ];
-    until("it is counted", || server.sum("istio_requests_total", &parts) == 1.0).await;
+    until("it is counted", || {
+        server.sum("istio_requests_total", &parts) == 1.0
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_applications_own_tls_passes_untouched() {
     let mesh = Mesh::start().await;
-    let (chain, key) = mesh.authority.issue(SanType::DnsName("app".try_into().unwrap()));
+    let (chain, key) = mesh
+        .authority
+        .issue(SanType::DnsName("app".try_into().unwrap()));
     let config = rustls::ServerConfig::builder_with_provider(lateen_proxy::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -79,7 +105,9 @@ async fn the_applications_own_tls_passes_untouched() {
     })
     .await;
     let back = mesh.stand_in(2);
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(mesh.authority.root_der.clone()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(lateen_proxy::tls::provider())
@@ -89,19 +117,27 @@ async fn the_applications_own_tls_passes_untouched() {
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = server.dial_inbound(back).await;
-    let mut stream = connector.connect("app".try_into().unwrap(), stream).await.unwrap();
+    let mut stream = connector
+        .connect("app".try_into().unwrap(), stream)
+        .await
+        .unwrap();
     let mut text = String::new();
-    soon("the text", stream.read_to_string(&mut text)).await.unwrap();
+    soon("the text", stream.read_to_string(&mut text))
+        .await
+        .unwrap();
     assert_eq!(text, "inner");
 }
 
 #[tokio::test]
 async fn an_application_that_speaks_first_is_heard_by_a_plain_caller() {
-    let app = App::tcp(|mut stream| async move { stream.write_all(b"welcome").await.unwrap() }).await;
+    let app =
+        App::tcp(|mut stream| async move { stream.write_all(b"welcome").await.unwrap() }).await;
     let (_mesh, server, back) = behind(&app).await;
     let mut stream = server.dial_inbound(back).await;
     let mut text = String::new();
-    soon("the greeting", stream.read_to_string(&mut text)).await.unwrap();
+    soon("the greeting", stream.read_to_string(&mut text))
+        .await
+        .unwrap();
     assert_eq!(text, "welcome");
     assert_eq!(app.connections(), 1);
 }
@@ -124,12 +160,18 @@ async fn a_slow_caller_is_still_understood() {
 async fn garbage_reaches_the_application_only_where_anything_may() {
     let app = App::echo().await;
     let (mesh, server, back) = behind(&app).await;
-    for garbage in [&b"\x16\x03\x01\xff\xff garbage"[..], b"\0\0\0\0", b"GET nothing\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\xff\xff garbage"[..],
+        b"\0\0\0\0",
+        b"GET nothing\r\n\r\n",
+    ] {
         let mut stream = server.dial_inbound(back).await;
         stream.write_all(garbage).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut back = Vec::new();
-        soon("the echo", stream.read_to_end(&mut back)).await.unwrap();
+        soon("the echo", stream.read_to_end(&mut back))
+            .await
+            .unwrap();
         assert_eq!(back, garbage);
     }
     let port = InboundPort {
@@ -138,9 +180,15 @@ async fn garbage_reaches_the_application_only_where_anything_may() {
         service_port: 80,
         ..InboundPort::default()
     };
-    mesh.control.set(resource::OWN, resource::OWN_NAME, &own(&[port]));
-    until("the port is known", || !server.shared.discovery.own().inbound.is_empty()).await;
-    let answer = Http1::new(server.dial_inbound(back).await).send("\0garbage\r\n\r\n").await;
+    mesh.control
+        .set(resource::OWN, resource::OWN_NAME, &own(&[port]));
+    until("the port is known", || {
+        !server.shared.discovery.own().inbound.is_empty()
+    })
+    .await;
+    let answer = Http1::new(server.dial_inbound(back).await)
+        .send("\0garbage\r\n\r\n")
+        .await;
     assert_eq!(answer.status, 400);
 }
 
@@ -149,9 +197,15 @@ async fn an_application_that_is_gone_gives_503_and_no_secret_to_plain_callers() 
     let app = App::http("gone").await;
     let (_mesh, server, back) = behind(&app).await;
     app.stop().await;
-    let answer = Http1::new(server.dial_inbound(back).await).get("x", "/").await;
+    let answer = Http1::new(server.dial_inbound(back).await)
+        .get("x", "/")
+        .await;
     assert_eq!(answer.status, 503);
-    assert!(answer.body.contains("connection failure"), "{}", answer.body);
+    assert!(
+        answer.body.contains("connection failure"),
+        "{}",
+        answer.body
+    );
     assert!(answer.header("x-lateen-not-executed").is_none());
 }
 
@@ -164,7 +218,10 @@ async fn a_connection_to_the_proxy_itself_does_not_go_round() {
     let server = mesh.proxy("server", HashMap::from([(back, itself)])).await;
     for mut stream in [server.dial_inbound(back).await, server.dial(back).await] {
         let mut bytes = [0; 1];
-        assert_eq!(soon("the end", stream.read(&mut bytes)).await.unwrap_or(0), 0);
+        assert_eq!(
+            soon("the end", stream.read(&mut bytes)).await.unwrap_or(0),
+            0
+        );
     }
     assert_eq!(server.sum("lateen_proxy_loops_total", &[]), 2.0);
 }

@@ -2,6 +2,14 @@
 //! real protocols, and peers that misbehave on purpose. No netfilter: loopback addresses stand for
 //! original destinations.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod bad_peers;
 mod discovery;
 mod drain;

@@ -17,9 +17,13 @@ async fn short_lived_certificates_rotate_under_load_without_an_error() {
     mesh.control.set_life(Duration::from_secs(3));
     let service = Service::new("rotating", Protocol::Http);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut kept = Http1::new(client.dial(door).await);
     while mesh.control.log(|log| log.certificates) < 8 {
         assert_eq!(kept.get("rotating", "/").await.status, 200);
@@ -29,7 +33,10 @@ async fn short_lived_certificates_rotate_under_load_without_an_error() {
             .await;
         assert_eq!(answer.status, 200);
     }
-    assert_eq!(client.sum("lateen_proxy_handshake_failures_total", &[]), 0.0);
+    assert_eq!(
+        client.sum("lateen_proxy_handshake_failures_total", &[]),
+        0.0
+    );
 }
 
 #[tokio::test]
@@ -37,10 +44,16 @@ async fn a_proxy_without_control_is_not_ready_until_it_comes() {
     let mesh = Mesh::start().await;
     mesh.control.stop();
     let proxy = mesh.unready_proxy("late", HashMap::new());
-    until("it has tried", || proxy.sum("lateen_proxy_certificate_failures_total", &[]) > 0.0).await;
+    until("it has tried", || {
+        proxy.sum("lateen_proxy_certificate_failures_total", &[]) > 0.0
+    })
+    .await;
     assert!(!proxy.shared.readiness.is_ready());
     mesh.control.restart().await;
     until("it is ready", || proxy.shared.readiness.is_ready()).await;
     let certificate = proxy.shared.certificates.snapshot().unwrap();
-    assert_eq!(certificate.identity, "spiffe://cluster.local/ns/default/sa/late");
+    assert_eq!(
+        certificate.identity,
+        "spiffe://cluster.local/ns/default/sa/late"
+    );
 }

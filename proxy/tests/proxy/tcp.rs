@@ -14,29 +14,45 @@ async fn each_half_of_a_connection_ends_for_itself_and_bytes_are_counted() {
     let app = App::tcp(|mut stream| async move {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).await.unwrap();
-        stream.write_all(format!("got {}", all.len()).as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("got {}", all.len()).as_bytes())
+            .await
+            .unwrap();
     })
     .await;
     let mesh = Mesh::start().await;
     let service = Service::new("echo", Protocol::Tcp);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut stream = client.dial(door).await;
     stream.write_all(&vec![7; 300_000]).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
-    soon("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+    soon("the answer", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
     assert_eq!(answer, "got 300000");
-    let parts = ["request_protocol=\"tcp\"", "reporter=\"source\"", "destination_workload=\"server\""];
+    let parts = [
+        "request_protocol=\"tcp\"",
+        "reporter=\"source\"",
+        "destination_workload=\"server\"",
+    ];
     until("the source counts", || {
         client.sum("istio_tcp_received_bytes_total", &parts) == 300_000.0
             && client.sum("istio_tcp_sent_bytes_total", &parts) == 10.0
             && client.sum("istio_tcp_connections_closed_total", &parts) == 1.0
     })
     .await;
-    let parts = ["reporter=\"destination\"", "connection_security_policy=\"mutual_tls\""];
+    let parts = [
+        "reporter=\"destination\"",
+        "connection_security_policy=\"mutual_tls\"",
+    ];
     until("the destination counts", || {
         server.sum("istio_tcp_connections_closed_total", &parts) == 1.0
     })
@@ -57,16 +73,24 @@ async fn a_server_that_speaks_first_is_heard_through_both_proxies() {
     // Declared TCP, so that the client's proxy does not wait; the server's knows nothing.
     let service = Service::new("smtp", Protocol::Tcp);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut stream = client.dial(door).await;
     let mut greeting = [0; 11];
-    soon("the greeting", stream.read_exact(&mut greeting)).await.unwrap();
+    soon("the greeting", stream.read_exact(&mut greeting))
+        .await
+        .unwrap();
     assert_eq!(&greeting, b"220 ready\r\n");
     stream.write_all(b"HELO").await.unwrap();
     let mut echo = [0; 4];
-    soon("the echo", stream.read_exact(&mut echo)).await.unwrap();
+    soon("the echo", stream.read_exact(&mut echo))
+        .await
+        .unwrap();
     assert_eq!(&echo, b"HELO");
 }
 
@@ -76,14 +100,23 @@ async fn a_protocol_that_is_no_http_is_found_out_by_its_first_byte() {
     let mesh = Mesh::start().await;
     let service = Service::new("redis", Protocol::Undeclared);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut stream = client.dial(door).await;
     stream.write_all(b"*").await.unwrap();
     let mut echo = [0; 1];
-    soon("the echo", stream.read_exact(&mut echo)).await.unwrap();
-    assert_eq!(client.sum("lateen_proxy_detection_timeouts_total", &[]), 0.0);
+    soon("the echo", stream.read_exact(&mut echo))
+        .await
+        .unwrap();
+    assert_eq!(
+        client.sum("lateen_proxy_detection_timeouts_total", &[]),
+        0.0
+    );
 }
 
 #[tokio::test]
@@ -95,16 +128,27 @@ async fn silence_becomes_tcp_and_is_counted_by_port() {
     let mesh = Mesh::start().await;
     let mut own = crate::support::mesh::own(&[]);
     own.mesh.as_mut().unwrap().protocol_detection_timeout_ms = Some(50);
-    mesh.control.set(lateen_wire::resource::OWN, lateen_wire::resource::OWN_NAME, &own);
+    mesh.control.set(
+        lateen_wire::resource::OWN,
+        lateen_wire::resource::OWN_NAME,
+        &own,
+    );
     let service = Service::new("silent", Protocol::Undeclared);
     let door = mesh.stand_in(1);
     mesh.serve(&service, &[Endpoint::plain(app.address)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut stream = client.dial(door).await;
     let mut greeting = String::new();
-    soon("the greeting", stream.read_to_string(&mut greeting)).await.unwrap();
+    soon("the greeting", stream.read_to_string(&mut greeting))
+        .await
+        .unwrap();
     assert_eq!(greeting, "hello");
-    assert_eq!(client.sum("lateen_proxy_detection_timeouts_total", &["port=\"80\""]), 1.0);
+    assert_eq!(
+        client.sum("lateen_proxy_detection_timeouts_total", &["port=\"80\""]),
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -117,12 +161,16 @@ async fn a_connection_finds_the_endpoint_that_can_be_called() {
     let gone = Endpoint::plain(closed.address);
     closed.stop().await;
     mesh.serve_two(&service, &Endpoint::plain(app.address), &gone);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     for _ in 0..10 {
         let mut stream = client.dial(door).await;
         stream.write_all(b"x").await.unwrap();
         let mut echo = [0; 1];
-        soon("the echo", stream.read_exact(&mut echo)).await.unwrap();
+        soon("the echo", stream.read_exact(&mut echo))
+            .await
+            .unwrap();
     }
     assert_eq!(app.connections(), 10);
 }
@@ -133,22 +181,36 @@ async fn an_open_connection_outlives_its_endpoint_in_discovery() {
     let mesh = Mesh::start().await;
     let service = Service::new("echo", Protocol::Tcp);
     let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh.proxy("server", HashMap::from([(back, app.address)])).await;
+    let server = mesh
+        .proxy("server", HashMap::from([(back, app.address)]))
+        .await;
     mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh.proxy("client", HashMap::from([(door, service.address)])).await;
+    let client = mesh
+        .proxy("client", HashMap::from([(door, service.address)]))
+        .await;
     let mut stream = client.dial(door).await;
     let mut echo = [0; 1];
     stream.write_all(b"1").await.unwrap();
-    soon("the echo", stream.read_exact(&mut echo)).await.unwrap();
+    soon("the echo", stream.read_exact(&mut echo))
+        .await
+        .unwrap();
     mesh.set_endpoints(&service, &[]);
     until("the endpoint is gone", || {
         let snapshot = client.shared.discovery.snapshot();
-        snapshot.destinations.iter().all(|one| one.endpoints.is_empty())
+        snapshot
+            .destinations
+            .iter()
+            .all(|one| one.endpoints.is_empty())
     })
     .await;
     stream.write_all(b"2").await.unwrap();
-    soon("the echo", stream.read_exact(&mut echo)).await.unwrap();
+    soon("the echo", stream.read_exact(&mut echo))
+        .await
+        .unwrap();
     assert_eq!(&echo, b"2");
     let mut refused = client.dial(door).await;
-    assert_eq!(soon("the end", refused.read(&mut echo)).await.unwrap_or(0), 0);
+    assert_eq!(
+        soon("the end", refused.read(&mut echo)).await.unwrap_or(0),
+        0
+    );
 }

@@ -40,7 +40,8 @@ impl App {
                     requests.fetch_add(1, Ordering::Relaxed);
                     async move { Ok::<_, Infallible>(answer(name, request).await) }
                 });
-                let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let mut builder =
+                    hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                 builder.http1().preserve_header_case(true);
                 let _ = builder
                     .serve_connection_with_upgrades(TokioIo::new(stream), service)
@@ -79,7 +80,12 @@ impl App {
                 serving.spawn(serve(stream));
             }
         });
-        Self { address, requests: Arc::default(), connections, tasks }
+        Self {
+            address,
+            requests: Arc::default(),
+            connections,
+            tasks,
+        }
     }
 
     /// An application that returns every byte.
@@ -132,9 +138,13 @@ async fn answer(name: &'static str, mut request: Request<Incoming>) -> Response<
 }
 
 fn respond(text: String) -> Response<Body> {
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed();
+    let body = Full::new(Bytes::from(text))
+        .map_err(|never| match never {})
+        .boxed();
     let mut response = Response::new(body);
-    response.headers_mut().insert("x-app", HeaderValue::from_static("yes"));
+    response
+        .headers_mut()
+        .insert("x-app", HeaderValue::from_static("yes"));
     response
 }
 
@@ -154,15 +164,22 @@ fn grpc(request: Request<Incoming>) -> Response<Body> {
         }
         trailers.map(|trailers| (Ok(Frame::trailers(trailers)), (None, None)))
     });
-    let mut response = Response::new(BodyExt::boxed(StreamBody::new(SyncStream(Box::pin(stream)))));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(SyncStream(Box::pin(
+        stream,
+    )))));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
     response
 }
 
 /// `BoxBody` wants `Sync`; the stream is only ever polled by one task.
-struct SyncStream(std::pin::Pin<Box<dyn futures::Stream<Item = Result<Frame<Bytes>, hyper::Error>> + Send + Sync>>);
+struct SyncStream(
+    std::pin::Pin<
+        Box<dyn futures::Stream<Item = Result<Frame<Bytes>, hyper::Error>> + Send + Sync>,
+    >,
+);
 
 impl futures::Stream for SyncStream {
     type Item = Result<Frame<Bytes>, hyper::Error>;

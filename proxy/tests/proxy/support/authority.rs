@@ -43,7 +43,10 @@ impl Authority {
     ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let leaf = params(vec![name], Duration::from_secs(3600)).signed_by(&key, &self.issuer);
-        (vec![leaf.unwrap().der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        (
+            vec![leaf.unwrap().der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
     }
 }
 

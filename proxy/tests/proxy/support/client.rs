@@ -39,11 +39,15 @@ pub(crate) struct Http1 {
 
 impl Http1 {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new() }
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     pub(crate) async fn get(&mut self, host: &str, path: &str) -> Answer {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await
     }
 
     pub(crate) async fn post(&mut self, host: &str, path: &str, body: &str) -> Answer {
@@ -69,11 +73,17 @@ impl Http1 {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end;
             }
-            self.more().await.expect("the response's header ended early");
+            self.more()
+                .await
+                .expect("the response's header ended early");
         };
         let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { head, status, body: String::new() };
+        let mut answer = Answer {
+            head,
+            status,
+            body: String::new(),
+        };
         if has_body && status >= 200 && !matches!(status, 204 | 304) {
             answer.body = self.read_body(&answer).await;
         }
@@ -137,7 +147,10 @@ impl Http1 {
 
     /// Waits for the end of the connection.
     pub(crate) async fn closed(&mut self) {
-        soon("the end of the connection", async { while self.more().await.is_some() {} }).await;
+        soon("the end of the connection", async {
+            while self.more().await.is_some() {}
+        })
+        .await;
     }
 }
 
@@ -148,8 +161,9 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 pub(crate) type Body = BoxBody<Bytes, std::convert::Infallible>;
 
 pub(crate) async fn http2(stream: TcpStream) -> http2::SendRequest<Body> {
-    let (sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
     tokio::spawn(connection);
     sender
 }
@@ -163,9 +177,15 @@ pub(crate) async fn exchange(
     sender: &mut http2::SendRequest<Body>,
     request: Request<Body>,
 ) -> (Response<()>, Bytes, Option<HeaderMap>) {
-    let response = soon("a response", sender.send_request(request)).await.unwrap();
+    let response = soon("a response", sender.send_request(request))
+        .await
+        .unwrap();
     let (parts, body): (_, Incoming) = response.into_parts();
     let collected = soon("a body", body.collect()).await.unwrap();
     let trailers = collected.trailers().cloned();
-    (Response::from_parts(parts, ()), collected.to_bytes(), trailers)
+    (
+        Response::from_parts(parts, ()),
+        collected.to_bytes(),
+        trailers,
+    )
 }

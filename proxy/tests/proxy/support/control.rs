@@ -103,13 +103,23 @@ impl Control {
 
     pub(crate) fn set_bytes(&self, type_url: &'static str, name: &str, bytes: Vec<u8>) {
         self.shared.resources.send_modify(|resources| {
-            let number = resources.values().map(|(number, _)| number + 1).max().unwrap_or(1);
+            let number = resources
+                .values()
+                .map(|(number, _)| number + 1)
+                .max()
+                .unwrap_or(1);
             resources.insert((type_url, name.to_owned()), (number, bytes));
         });
     }
 
     pub(crate) fn set_destination(&self, name: &str, answer: lateen::destination::Answer) {
-        self.set(resource::DESTINATION, name, &lateen::Destination { answer: Some(answer) });
+        self.set(
+            resource::DESTINATION,
+            name,
+            &lateen::Destination {
+                answer: Some(answer),
+            },
+        );
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -122,7 +132,9 @@ impl Control {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
                 connections.spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
                     let identified = stream.get_ref().1.peer_certificates().is_some();
                     let service = Service { shared, identified };
                     let routes = tonic::service::Routes::new(
@@ -171,13 +183,19 @@ impl IstioCertificateService for Service {
         &self,
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
-        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         let identity = token
             .and_then(|token| token.strip_prefix("Bearer "))
             .filter(|identity| identity.starts_with("spiffe://"))
             .ok_or_else(|| Status::unauthenticated("the token is wrong"))?;
         let life = *self.shared.life.lock();
-        let cert_chain = self.shared.authority.sign(&request.get_ref().csr, identity, life);
+        let cert_chain = self
+            .shared
+            .authority
+            .sign(&request.get_ref().csr, identity, life);
         self.shared.log.lock().certificates += 1;
         Ok(Response::new(IstioCertificateResponse { cert_chain }))
     }
@@ -247,8 +265,10 @@ impl Conversation {
         if let Some(error) = request.error_detail {
             log.refused.push(error.message);
         }
-        log.subscribed.extend(request.resource_names_subscribe.iter().cloned());
-        log.initial_versions.extend(request.initial_resource_versions.clone());
+        log.subscribed
+            .extend(request.resource_names_subscribe.iter().cloned());
+        log.initial_versions
+            .extend(request.initial_resource_versions.clone());
         for name in request.resource_names_subscribe {
             let known = request.initial_resource_versions.get(&name);
             let version = known.and_then(|version| version.parse().ok());
@@ -280,7 +300,10 @@ impl Conversation {
             responses.entry(key.0).or_default().push(Resource {
                 version: version.to_string(),
                 name: key.1.clone(),
-                resource: Some(prost_types::Any { type_url: key.0.to_owned(), value: bytes }),
+                resource: Some(prost_types::Any {
+                    type_url: key.0.to_owned(),
+                    value: bytes,
+                }),
             });
         }
         self.shared.log.lock().sent.extend(sent);

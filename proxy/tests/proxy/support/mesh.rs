@@ -45,7 +45,12 @@ impl Mesh {
         std::fs::write(folder.path().join("root.pem"), &authority.root_pem).unwrap();
         let control = Control::start(Arc::clone(&authority)).await;
         control.set(resource::OWN, resource::OWN_NAME, &own(&[]));
-        Self { authority, control, folder, next: AtomicU16::new(1) }
+        Self {
+            authority,
+            control,
+            folder,
+            next: AtomicU16::new(1),
+        }
     }
 
     /// An address that stands for a destination.
@@ -63,16 +68,28 @@ impl Mesh {
     }
 
     pub(crate) fn unready_proxy(&self, name: &str, destinations: Destinations) -> Proxy {
+        let shared = self.shared(name, destinations);
+        let mut tasks = JoinSet::new();
+        let listening = runtime::start_worker(&mut tasks, Arc::clone(&shared)).unwrap();
+        shared
+            .readiness
+            .resolve(lateen_proxy::ready::Reason::Listeners);
+        runtime::start_background(&mut tasks, &shared);
+        Proxy {
+            shared,
+            listening,
+            name: name.to_owned(),
+            _tasks: tasks,
+        }
+    }
+
+    /// The parts of a proxy that does not run yet.
+    pub(crate) fn shared(&self, name: &str, destinations: Destinations) -> Arc<Shared> {
         let token = self.folder.path().join(format!("{name}.token"));
         std::fs::write(&token, identity(name)).unwrap();
         let mut config = self.config(name, token.to_str().unwrap());
         config.listen.capture = Capture::ByLocalAddress(Arc::new(destinations));
-        let shared = Shared::new(config);
-        let mut tasks = JoinSet::new();
-        let listening = runtime::start_worker(&mut tasks, Arc::clone(&shared)).unwrap();
-        shared.readiness.resolve(lateen_proxy::ready::Reason::Listeners);
-        runtime::start_background(&mut tasks, &shared);
-        Proxy { shared, listening, name: name.to_owned(), _tasks: tasks }
+        Shared::new(config)
     }
 
     fn config(&self, name: &str, token: &str) -> Config {
@@ -91,8 +108,10 @@ impl Mesh {
             ("LATEEN_OUTBOUND_PORT", "0"),
             ("LATEEN_INBOUND_PORT", "0"),
         ]);
-        Config::read(&Arguments::default(), |name| environment.get(name).map(ToString::to_string))
-            .unwrap()
+        Config::read(&Arguments::default(), |name| {
+            environment.get(name).map(ToString::to_string)
+        })
+        .unwrap()
     }
 
     /// Makes a service of these endpoints known under a name and an address.
@@ -116,8 +135,13 @@ impl Mesh {
     }
 
     pub(crate) fn set_endpoints(&self, service: &Service, endpoints: &[Endpoint]) {
-        self.control.set(resource::ENDPOINT_SLICE, &service.slice(1), &slice(endpoints));
-        self.control.set(resource::ENDPOINT_SLICE, &service.slice(2), &slice(&[]));
+        self.control.set(
+            resource::ENDPOINT_SLICE,
+            &service.slice(1),
+            &slice(endpoints),
+        );
+        self.control
+            .set(resource::ENDPOINT_SLICE, &service.slice(2), &slice(&[]));
     }
 
     /// Makes a service of two endpoints known that listen on different ports, and so are in two
@@ -125,16 +149,26 @@ impl Mesh {
     pub(crate) fn serve_two(&self, service: &Service, one: &Endpoint, other: &Endpoint) {
         self.serve(service, std::slice::from_ref(one));
         let other = slice(std::slice::from_ref(other));
-        self.control.set(resource::ENDPOINT_SLICE, &service.slice(2), &other);
+        self.control
+            .set(resource::ENDPOINT_SLICE, &service.slice(2), &other);
     }
 }
 
 /// A slice of endpoints that listen on one port.
 fn slice(endpoints: &[Endpoint]) -> lateen::EndpointSlice {
-    let port = endpoints.first().map_or(1, |endpoint| endpoint.address.port());
-    assert!(endpoints.iter().all(|endpoint| endpoint.address.port() == port));
+    let port = endpoints
+        .first()
+        .map_or(1, |endpoint| endpoint.address.port());
+    assert!(
+        endpoints
+            .iter()
+            .all(|endpoint| endpoint.address.port() == port)
+    );
     lateen::EndpointSlice {
-        ports: vec![lateen::SlicePort { name: "main".to_owned(), number: u32::from(port) }],
+        ports: vec![lateen::SlicePort {
+            name: "main".to_owned(),
+            number: u32::from(port),
+        }],
         endpoints: endpoints
             .iter()
             .enumerate()
@@ -145,7 +179,10 @@ fn slice(endpoints: &[Endpoint]) -> lateen::EndpointSlice {
                 terminating: !endpoint.ready,
             })
             .collect(),
-        workloads: endpoints.iter().map(|endpoint| endpoint.workload.clone()).collect(),
+        workloads: endpoints
+            .iter()
+            .map(|endpoint| endpoint.workload.clone())
+            .collect(),
     }
 }
 
@@ -153,13 +190,17 @@ impl Proxy {
     /// Connects as the application does, to an address that stands for the original destination.
     pub(crate) async fn dial(&self, stand_in: IpAddr) -> TcpStream {
         let address = SocketAddr::new(stand_in, self.listening.outbound.port());
-        soon("connecting to the proxy", TcpStream::connect(address)).await.unwrap()
+        soon("connecting to the proxy", TcpStream::connect(address))
+            .await
+            .unwrap()
     }
 
     /// Connects to the inbound port, as somebody without a sidecar does.
     pub(crate) async fn dial_inbound(&self, stand_in: IpAddr) -> TcpStream {
         let address = SocketAddr::new(stand_in, self.listening.inbound.port());
-        soon("connecting to the proxy", TcpStream::connect(address)).await.unwrap()
+        soon("connecting to the proxy", TcpStream::connect(address))
+            .await
+            .unwrap()
     }
 
     pub(crate) fn metrics(&self) -> String {
@@ -190,7 +231,12 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(name: &'static str, protocol: lateen::Protocol) -> Self {
-        Self { name, address: "10.96.0.10:80".parse().unwrap(), protocol, headless: false }
+        Self {
+            name,
+            address: "10.96.0.10:80".parse().unwrap(),
+            protocol,
+            headless: false,
+        }
     }
 
     fn slice(&self, number: u32) -> String {
@@ -198,7 +244,10 @@ impl Service {
     }
 
     fn names(&self) -> [String; 2] {
-        [format!("{}:{}", self.name, self.address.port()), self.address.to_string()]
+        [
+            format!("{}:{}", self.name, self.address.port()),
+            self.address.to_string(),
+        ]
     }
 }
 
@@ -214,12 +263,20 @@ impl Endpoint {
     /// A workload with a sidecar.
     pub(crate) fn mesh(proxy: &Proxy, stand_in: IpAddr) -> Self {
         let address = SocketAddr::new(stand_in, proxy.listening.inbound.port());
-        Self { address, workload: workload(&proxy.name, true), ready: true }
+        Self {
+            address,
+            workload: workload(&proxy.name, true),
+            ready: true,
+        }
     }
 
     /// A workload without one.
     pub(crate) fn plain(address: SocketAddr) -> Self {
-        Self { address, workload: workload("plain", false), ready: true }
+        Self {
+            address,
+            workload: workload("plain", false),
+            ready: true,
+        }
     }
 }
 
