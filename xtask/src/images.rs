@@ -19,6 +19,7 @@ use lateen_tests::cluster::{Cluster, Name};
 use self::batch::Batch;
 use self::builder::Builder;
 use self::programs::Programs;
+pub(crate) use self::programs::compile;
 use crate::blocking::wait_for;
 use crate::output;
 use crate::workspace::{VERSION, Workspace};

@@ -1,5 +1,6 @@
 //! `cargo xtask`: every step that developers and CI take.
 
+mod bench;
 mod blocking;
 mod demo;
 mod generate;
@@ -14,7 +15,7 @@ mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use lateen_tests::cluster;
+use lateen_tests::{bench::Options as BenchOptions, cluster};
 
 use crate::workspace::Workspace;
 
@@ -28,6 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Measure what a sidecar costs, beside Envoy
+    Bench(BenchOptions),
     /// Make, mend and take down local Kubernetes clusters
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let workspace = Workspace::locate()?;
     match arguments.command {
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Cluster(command) => blocking::wait_for(cluster::run(command)),
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Generate(options) => generate::run(&workspace, &options),

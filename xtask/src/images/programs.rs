@@ -36,31 +36,38 @@ impl Programs {
     /// When one does not compile; cargo has then said why on the terminal.
     pub(crate) fn build(workspace: &Workspace, release: bool) -> Result<Self> {
         let profile = if release { "release" } else { "quick" };
-        // Its own folder, since other flags would build everything anew each time.
-        let target = workspace.target.join("static");
-        let mut cargo = workspace.cargo();
-        cargo.args([
-            "build",
-            "--locked",
-            "--quiet",
-            "--profile",
-            profile,
-            "--target",
-            TARGET,
-        ]);
-        cargo.arg("--target-dir").arg(&target);
-        cargo.args(PROGRAMS.iter().flat_map(|program| ["--package", program]));
-        cargo
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", STATIC);
-        shell::run(&mut cargo)?;
-        Ok(Self {
-            folder: target.join(TARGET).join(profile),
-        })
+        let folder = compile(workspace, profile, &PROGRAMS)?;
+        Ok(Self { folder })
     }
 
     /// Where the program `name` is.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
+
+/// Builds the programs of `packages` statically and returns the folder they are in.
+///
+/// # Errors
+/// When one does not compile; cargo has then said why on the terminal.
+pub(crate) fn compile(workspace: &Workspace, profile: &str, packages: &[&str]) -> Result<PathBuf> {
+    // Its own folder, since other flags would build everything anew each time.
+    let target = workspace.target.join("static");
+    let mut cargo = workspace.cargo();
+    cargo.args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--profile",
+        profile,
+        "--target",
+        TARGET,
+    ]);
+    cargo.arg("--target-dir").arg(&target);
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", STATIC);
+    shell::run(&mut cargo)?;
+    Ok(target.join(TARGET).join(profile))
 }
