@@ -95,16 +95,16 @@ async fn main() -> anyhow::Result<()> {
         CancellationToken::new(),
     ));
     tokio::spawn(end_on_signal(ending.clone()));
-    let admission_router = routes::admission(shared);
+    let router = routes::admission(shared);
     let transport = Transport::Tls(acceptor);
-    listener::serve(
-        admission,
-        transport,
-        admission_router,
-        Limits::default(),
-        ending,
-    )
-    .await;
+    let serving = listener::serve(admission, transport, router, Limits::default(), ending);
+    tokio::select! {
+        () = serving => {}
+        Some(ended) = watches.join_next() => {
+            ended.context("a watch of the Kubernetes API failed")?;
+            anyhow::bail!("a watch of the Kubernetes API ended");
+        }
+    }
     monitoring.abort();
     watches.abort_all();
     tracing::info!("The injector ends.");
