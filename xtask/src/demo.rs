@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use lateen_tests::cluster::Name;
 
+use crate::images;
 use crate::mesh::{self, Place};
 use crate::output;
 use crate::workspace::Workspace;
-
-/// The demo's own cluster.
-const CLUSTER: &str = "lateen-demo";
 
 /// Where Bookinfo goes, as in every course on Istio.
 const NAMESPACE: &str = "default";
@@ -41,6 +40,9 @@ pub(crate) struct Options {
     /// Take the demo down again
     #[arg(long)]
     down: bool,
+    /// Name of the demo's own cluster
+    #[arg(long, default_value = "lateen-demo")]
+    name: Name,
     /// Use this cluster instead of one of the demo's own
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -58,8 +60,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return down(workspace, options);
     }
     let started = Instant::now();
-    let place = Place::up(CLUSTER, 1, options.kubeconfig.clone())?;
-    let images = mesh::images(workspace, &place, options.push.clone())?;
+    let images = images::build(workspace, &images::Options::quick(options.push.as_deref()))?;
+    let place = Place::up(&options.name, 1, options.kubeconfig.as_deref())?;
+    place.import(&images)?;
     mesh::install(&place.kubectl, &images)?;
 
     output::step("Starting Bookinfo in a namespace labelled istio-injection=enabled");
@@ -144,9 +147,9 @@ fn say_where_to_look(place: &Place, address: Option<&str>) {
 
 fn down(workspace: &Workspace, options: &Options) -> Result<()> {
     let Some(kubeconfig) = &options.kubeconfig else {
-        return Place::down(CLUSTER);
+        return Place::down(&options.name);
     };
-    let place = Place::up(CLUSTER, 1, Some(kubeconfig.clone()))?;
+    let place = Place::up(&options.name, 1, Some(kubeconfig))?;
     for manifest in MANIFESTS {
         let file = workspace.root.join(manifest);
         let file = file.to_str().context("Finding the samples")?;

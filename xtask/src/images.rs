@@ -44,6 +44,16 @@ pub(crate) struct Options {
     pub(crate) release: bool,
 }
 
+impl Options {
+    /// What the demo and the tests need: quick to build, pushed only to reach a given cluster.
+    pub(crate) fn quick(push: Option<&str>) -> Self {
+        Self {
+            push: push.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+}
+
 /// Images that are ready to be used.
 #[derive(Debug)]
 pub(crate) struct Images {

@@ -1,10 +1,10 @@
 //! A cluster with the mesh in it: what the demo and the cluster tests begin with.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
-use lateen_tests::cluster::{self, Cache, Cluster, Spec};
+use lateen_tests::cluster::{self, Cache, Cluster, Name, Spec};
 
 use crate::blocking::wait_for;
 use crate::images::{self, Images};
@@ -36,11 +36,11 @@ impl Place {
     ///
     /// # Errors
     /// When the cluster cannot be made.
-    pub(crate) fn up(name: &str, nodes: u8, kubeconfig: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn up(name: &Name, nodes: u8, kubeconfig: Option<&Path>) -> Result<Self> {
         if let Some(kubeconfig) = kubeconfig {
             let kubectl = Kubectl {
                 program: "kubectl".into(),
-                kubeconfig,
+                kubeconfig: kubeconfig.to_path_buf(),
             };
             return Ok(Self {
                 kubectl,
@@ -48,7 +48,7 @@ impl Place {
             });
         }
         output::step("Starting Kubernetes");
-        let name = name.parse()?;
+        let name = name.clone();
         let cluster = wait_for(cluster::up(&Spec { name, nodes }))?;
         let kubectl = Kubectl {
             program: Cache::locate()?.programs().join("kubectl"),
@@ -64,25 +64,19 @@ impl Place {
     ///
     /// # Errors
     /// When something of it stays.
-    pub(crate) fn down(name: &str) -> Result<()> {
-        wait_for(cluster::down(&name.parse()?))
+    pub(crate) fn down(name: &Name) -> Result<()> {
+        wait_for(cluster::down(name))
     }
-}
 
-/// Builds the images and brings them where the cluster finds them.
-///
-/// # Errors
-/// When an image cannot be built, imported or pushed.
-pub(crate) fn images(workspace: &Workspace, place: &Place, push: Option<String>) -> Result<Images> {
-    let options = images::Options {
-        push,
-        ..Default::default()
-    };
-    let images = images::build(workspace, &options)?;
-    if let Some(cluster) = &place.cluster {
-        images::import(&images, cluster)?;
+    /// Imports the images, unless the cluster finds them in a registry.
+    ///
+    /// # Errors
+    /// When a node does not take them.
+    pub(crate) fn import(&self, images: &Images) -> Result<()> {
+        self.cluster
+            .as_ref()
+            .map_or(Ok(()), |cluster| images::import(images, cluster))
     }
-    Ok(images)
 }
 
 /// Installs the mesh, as a user would, and waits until it is ready.

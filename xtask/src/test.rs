@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use lateen_tests::cluster::Name;
 
 use self::report::Report;
 use crate::shell;
@@ -19,6 +20,9 @@ pub(crate) struct Options {
     /// Which tests to run
     #[arg(value_enum, default_value_t = Class::All)]
     class: Class,
+    /// Name of the cluster that the cluster tests make for themselves
+    #[arg(long, default_value = "lateen-test")]
+    name: Name,
     /// Run the cluster tests in this cluster instead of one of their own
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,

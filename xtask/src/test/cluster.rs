@@ -7,44 +7,45 @@ use anyhow::Result;
 
 use super::Options;
 use super::report::Report;
-use crate::images::Images;
+use crate::images::{self, Images};
 use crate::mesh::{self, Place};
 use crate::shell;
 use crate::workspace::Workspace;
-
-/// The tests' own cluster.
-const CLUSTER: &str = "lateen-test";
 
 /// Two, so that traffic crosses from one to the other.
 const NODES: u8 = 2;
 
 /// Runs the cluster tests and takes the cluster down again, also when they failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options, report: &mut Report) {
-    let up = || Place::up(CLUSTER, NODES, options.kubeconfig.clone());
+    let push = options.push.as_deref();
+    let build = || images::build(workspace, &images::Options::quick(push));
+    let Some(images) = report.stage("cluster: images", build) else {
+        return;
+    };
+    let kubeconfig = options.kubeconfig.as_deref();
+    let up = || Place::up(&options.name, NODES, kubeconfig);
     if let Some(place) = report.stage("cluster: up", up)
-        && run_in(workspace, options, &place, report).is_none()
+        && run_in(workspace, &place, &images, report).is_none()
     {
         explain(&place);
     }
-    if options.kubeconfig.is_none() {
-        report.stage("cluster: down", || Place::down(CLUSTER));
+    if kubeconfig.is_none() {
+        report.stage("cluster: down", || Place::down(&options.name));
     }
 }
 
 /// Runs the stages that need each other; none when one failed.
 fn run_in(
     workspace: &Workspace,
-    options: &Options,
     place: &Place,
+    images: &Images,
     report: &mut Report,
 ) -> Option<()> {
-    let images = report.stage("cluster: images", || {
-        mesh::images(workspace, place, options.push.clone())
-    })?;
     report.stage("cluster: install", || {
-        mesh::install(&place.kubectl, &images)
+        place.import(images)?;
+        mesh::install(&place.kubectl, images)
     })?;
-    let test = |name, threads| cargo_test(workspace, place, &images, name, threads);
+    let test = |name, threads| cargo_test(workspace, place, images, name, threads);
     let parallel = report.stage("cluster: tests", || test("cluster", None));
     let alone = report.stage("cluster: disruptive tests", || test("disruptive", Some(1)));
     parallel.and(alone)
