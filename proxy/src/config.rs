@@ -194,24 +194,9 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
         None => discovery.clone(),
     };
     let identity = reader.identity(&trust_domain, namespace.as_deref(), &service_account);
-    let listen = Listen {
-        bind: reader.parsed("LATEEN_BIND_ADDRESS", IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        outbound: reader.parsed("LATEEN_OUTBOUND_PORT", ports::OUTBOUND),
-        inbound: reader.parsed("LATEEN_INBOUND_PORT", ports::INBOUND),
-        capture: Capture::Kernel,
-    };
-    let agent = AgentPorts {
-        status: proxy_config.status_port.unwrap_or(ports::STATUS),
-        health: reader.parsed("ENVOY_STATUS_PORT", ports::HEALTH),
-        metrics: reader.parsed("ENVOY_PROMETHEUS_PORT", ports::METRICS),
-        admin: proxy_config.proxy_admin_port.unwrap_or(ports::ADMIN),
-    };
-    let drain = DrainTimes {
-        termination: proxy_config
-            .termination_drain(reader)
-            .unwrap_or(TERMINATION_DRAIN),
-        minimum: reader.duration("MINIMUM_DRAIN_DURATION", TERMINATION_DRAIN),
-    };
+    let listen = Listen::read(reader);
+    let agent_ports = AgentPorts::read(&proxy_config, reader);
+    let drain = DrainTimes::read(&proxy_config, reader);
     let (name, namespace) = (name?, namespace?);
     let domain = match &arguments.domain {
         Some(domain) => domain.clone(),
@@ -232,7 +217,7 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
         token_path: reader.text("LATEEN_TOKEN_PATH", TOKEN_PATH).into(),
         root_path: reader.text("LATEEN_ROOT_CERT_PATH", ROOT_PATH).into(),
         listen,
-        ports: agent,
+        ports: agent_ports,
         workers: worker_count(arguments.concurrency.or(proxy_config.concurrency)),
         drain,
         app_probers: (reader.lookup)("ISTIO_KUBE_APP_PROBERS"),
@@ -242,6 +227,39 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
             json: arguments.log_as_json,
         },
     })
+}
+
+impl Listen {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            bind: reader.parsed("LATEEN_BIND_ADDRESS", IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            outbound: reader.parsed("LATEEN_OUTBOUND_PORT", ports::OUTBOUND),
+            inbound: reader.parsed("LATEEN_INBOUND_PORT", ports::INBOUND),
+            capture: Capture::Kernel,
+        }
+    }
+}
+
+impl AgentPorts {
+    fn read(proxy_config: &ProxyConfig, reader: &mut Reader<'_>) -> Self {
+        Self {
+            status: proxy_config.status_port.unwrap_or(ports::STATUS),
+            health: reader.parsed("ENVOY_STATUS_PORT", ports::HEALTH),
+            metrics: reader.parsed("ENVOY_PROMETHEUS_PORT", ports::METRICS),
+            admin: proxy_config.proxy_admin_port.unwrap_or(ports::ADMIN),
+        }
+    }
+}
+
+impl DrainTimes {
+    fn read(proxy_config: &ProxyConfig, reader: &mut Reader<'_>) -> Self {
+        Self {
+            termination: proxy_config
+                .termination_drain(reader)
+                .unwrap_or(TERMINATION_DRAIN),
+            minimum: reader.duration("MINIMUM_DRAIN_DURATION", TERMINATION_DRAIN),
+        }
+    }
 }
 
 /// `concurrency`: unset is one thread, 0 is one for each core.

@@ -11,9 +11,10 @@
 //! * **Closing**: the application is gone, or goes at this moment. Inbound connections that are
 //!   idle are closed. The process ends when no connection is active, at the latest
 //!   `terminationDrainDuration` after SIGTERM. A native sidecar, which the kubelet drains while the
-//!   application still runs and stops last, ends at once when nothing is active; one that was not
-//!   drained before stops together with its application and stays at least
-//!   `MINIMUM_DRAIN_DURATION`, so that the application can still call out.
+//!   application still runs and stops last, ends at once when nothing is active, and leaves callers
+//!   a second to close connections themselves, since a request may be under way on one that looks
+//!   idle from here; one that was not drained before stops together with its application and stays
+//!   at least `MINIMUM_DRAIN_DURATION`, so that the application can still call out.
 //!
 //! Every connection is followed by [`Drain::follow`], the only place that waits for a phase beside
 //! a connection.
@@ -22,11 +23,15 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::DrainTimes;
+
+/// How long callers have to close idle connections before we do.
+const CALLERS_LEAVE: Duration = Duration::from_secs(1);
 
 /// Where in its life the proxy is. Phases only move forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,7 +152,11 @@ impl Drain {
         let deadline = started + times.termination;
         let drained_before = self.phase() >= Phase::Draining;
         self.advance(Phase::Draining);
-        if !drained_before {
+        if drained_before {
+            let patience = deadline.min(started + CALLERS_LEAVE);
+            // Either way it is time to close.
+            let _ = tokio::time::timeout_at(patience, self.active.wait_for_none()).await;
+        } else {
             tokio::time::sleep_until(deadline.min(started + times.minimum)).await;
         }
         self.advance(Phase::Closing);
@@ -212,8 +221,6 @@ impl Drop for ActiveConnection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const TIMES: DrainTimes = DrainTimes {
@@ -233,7 +240,7 @@ mod tests {
         assert!(!closing.is_finished());
         drop(connection);
         closing.await.unwrap();
-        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(started.elapsed() <= CALLERS_LEAVE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,12 +3,12 @@
 //! stream breaks, telling control what it has so that nothing is sent twice.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lateen_wire::lateen;
 use lateen_wire::resource::{self, DestinationName};
 use lateen_wire::xds::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use lateen_wire::xds::{
@@ -21,7 +21,7 @@ use tonic::Streaming;
 
 use super::cache::{Discovery, Link};
 use super::model::{Definition, Own, Slice, Workload};
-use super::state::{Changes, NameChanges};
+use super::state::{Changes, NameChanges, State};
 use crate::control::{BackOff, Control};
 use crate::metrics::Counters;
 use crate::ready::{Readiness, Reason};
@@ -124,7 +124,7 @@ impl Follower {
                     Some(response) => self.take(response, requests).await?,
                 },
                 () = &mut changes => {
-                    let changes = self.discovery.with_state(super::state::State::take_changes);
+                    let changes = self.discovery.with_state(State::take_changes);
                     self.send_changes(changes, requests).await?;
                 }
                 _ = eviction.tick() => self.discovery.evict_idle(),
@@ -137,7 +137,7 @@ impl Follower {
         &self,
         requests: &mpsc::Sender<DeltaDiscoveryRequest>,
     ) -> Result<(), Broken> {
-        let all = self.discovery.with_state(super::state::State::all_names);
+        let all = self.discovery.with_state(State::all_names);
         let mut node = Some(self.node());
         for type_url in TYPES {
             let names = match type_url {
@@ -207,7 +207,7 @@ impl Follower {
         requests: &mpsc::Sender<DeltaDiscoveryRequest>,
     ) -> Result<(), Broken> {
         let (type_url, nonce) = (response.type_url.clone(), response.nonce.clone());
-        let error_detail = match self.apply(response) {
+        let error_detail = match self.apply(&response) {
             Ok(()) => None,
             Err(message) => {
                 tracing::warn!(type_url, message, "A discovery response was refused.");
@@ -227,7 +227,7 @@ impl Follower {
         requests.send(answer).await.map_err(|_| Broken::Closed)
     }
 
-    fn apply(&mut self, response: DeltaDiscoveryResponse) -> Result<(), String> {
+    fn apply(&mut self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
         let Some(type_url) = TYPES.into_iter().find(|known| *known == response.type_url) else {
             return Err(format!(
                 "resources of type '{}' were not asked for",
@@ -236,66 +236,75 @@ impl Follower {
         };
         let bytes: usize = response.resources.iter().map(Message::encoded_len).sum();
         self.counters().discovery_bytes.add(bytes as u64);
-        let removed = response.removed_resources;
         match type_url {
             resource::OWN => self.apply_own(&response.resources)?,
-            resource::DESTINATION => {
-                let read = read_all(&response.resources, |message| {
-                    Definition::read(message).map_err(|error| error.to_string())
-                })?;
-                let gone = removed
-                    .iter()
-                    .map(|name| (name.as_str(), Definition::Unknown));
-                self.discovery.with_state(|state| {
-                    for (name, definition) in read.into_iter().chain(gone) {
-                        if let Ok(name) = name.parse::<DestinationName>() {
-                            state.apply_destination(&name, definition);
-                        }
-                    }
-                });
-            }
-            resource::ENDPOINT_SLICE => {
-                let read = read_all(&response.resources, |message: lateen::EndpointSlice| {
-                    Slice::read(message)
-                        .map(Some)
-                        .map_err(|error| error.to_string())
-                })?;
-                let gone = removed.iter().map(|name| (name.as_str(), None));
-                self.discovery.with_state(|state| {
-                    for (name, slice) in read.into_iter().chain(gone) {
-                        state.apply_slice(name, slice);
-                    }
-                });
-            }
-            _ => {
-                let read = read_all(&response.resources, |message: lateen::Workload| {
-                    Workload::read(message)
-                        .map(Some)
-                        .map_err(|error| error.to_string())
-                })?;
-                let gone = removed.iter().map(|name| (name.as_str(), None));
-                self.discovery.with_state(|state| {
-                    for (name, workload) in read.into_iter().chain(gone) {
-                        if let Ok(address) = name.parse::<IpAddr>() {
-                            state.apply_workload(address, workload);
-                        }
-                    }
-                });
-            }
+            resource::DESTINATION => self.apply_destinations(response)?,
+            resource::ENDPOINT_SLICE => self.apply_slices(response)?,
+            _ => self.apply_workloads(response)?,
         }
         let versions = self.versions.entry(type_url).or_default();
         for resource in &response.resources {
             versions.insert(resource.name.clone(), resource.version.clone());
         }
-        versions.retain(|name, _| !removed.contains(name));
+        versions.retain(|name, _| !response.removed_resources.contains(name));
+        Ok(())
+    }
+
+    fn apply_destinations(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
+        let read = read_all(&response.resources, Definition::read)?;
+        let gone = response
+            .removed_resources
+            .iter()
+            .map(|name| (name.as_str(), Definition::Unknown));
+        self.discovery.with_state(|state| {
+            for (name, definition) in read.into_iter().chain(gone) {
+                // A name that is none was not asked for.
+                if let Ok(name) = name.parse::<DestinationName>() {
+                    state.apply_destination(&name, definition);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn apply_slices(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
+        let read = read_all(&response.resources, |message| {
+            Slice::read(message).map(Some)
+        })?;
+        let gone = response
+            .removed_resources
+            .iter()
+            .map(|name| (name.as_str(), None));
+        self.discovery.with_state(|state| {
+            for (name, slice) in read.into_iter().chain(gone) {
+                state.apply_slice(name, slice);
+            }
+        });
+        Ok(())
+    }
+
+    fn apply_workloads(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
+        let read = read_all(&response.resources, |message| {
+            Workload::read(message).map(Some)
+        })?;
+        let gone = response
+            .removed_resources
+            .iter()
+            .map(|name| (name.as_str(), None));
+        self.discovery.with_state(|state| {
+            for (name, workload) in read.into_iter().chain(gone) {
+                // As above.
+                if let Ok(address) = name.parse::<IpAddr>() {
+                    state.apply_workload(address, workload);
+                }
+            }
+        });
         Ok(())
     }
 
     fn apply_own(&mut self, resources: &[Resource]) -> Result<(), String> {
         let version = self.own_versions + 1;
-        let read = read_all(resources, |message: lateen::Own| {
-            Own::read(message, version).map_err(|error| error.to_string())
-        })?;
+        let read = read_all(resources, |message| Own::read(message, version))?;
         if let Some((_, own)) = read.into_iter().next() {
             self.own_versions = version;
             self.trust_domains
@@ -332,21 +341,20 @@ impl Follower {
 }
 
 /// Decodes and checks every resource, or says what is wrong with the first that is.
-fn read_all<M: Message + Default, T>(
+fn read_all<M: Message + Default, T, E: Display>(
     resources: &[Resource],
-    read: impl Fn(M) -> Result<T, String>,
+    read: impl Fn(M) -> Result<T, E>,
 ) -> Result<Vec<(&str, T)>, String> {
+    let read_one = |resource: &Resource| {
+        let any = resource.resource.as_ref().ok_or("it is empty")?;
+        let message = M::decode(any.value.as_slice()).map_err(|error| error.to_string())?;
+        read(message).map_err(|error| error.to_string())
+    };
     resources
         .iter()
-        .map(|resource| {
-            let wrong = |reason: String| format!("resource '{}': {reason}", resource.name);
-            let any = resource
-                .resource
-                .as_ref()
-                .ok_or_else(|| wrong("it is empty".to_owned()))?;
-            let message =
-                M::decode(any.value.as_slice()).map_err(|error| wrong(error.to_string()))?;
-            Ok((resource.name.as_str(), read(message).map_err(wrong)?))
+        .map(|resource| match read_one(resource) {
+            Ok(value) => Ok((resource.name.as_str(), value)),
+            Err(reason) => Err(format!("resource '{}': {reason}", resource.name)),
         })
         .collect()
 }
