@@ -91,7 +91,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     output::line("");
     report::calls(&place.kubectl, NAMESPACE, &pods)?;
     output::line("");
-    say_where_to_look(&place, address.as_deref());
+    say_where_to_look(options, &place, address.as_deref());
     output::line(&format!("Done in {}.", output::duration(started.elapsed())));
     Ok(())
 }
@@ -132,7 +132,7 @@ fn visit_from_inside(place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn say_where_to_look(place: &Place, address: Option<&str>) {
+fn say_where_to_look(options: &Options, place: &Place, address: Option<&str>) {
     let kubeconfig = place.kubectl.kubeconfig.display();
     match address {
         Some(address) => output::line(&format!("Open http://{address}/productpage in a browser.")),
@@ -142,7 +142,13 @@ fn say_where_to_look(place: &Place, address: Option<&str>) {
         )),
     }
     output::line(&format!("To look around: export KUBECONFIG={kubeconfig}"));
-    output::line("To take everything down: cargo xtask demo --down");
+    let whose = match &options.kubeconfig {
+        Some(_) => format!("--kubeconfig {kubeconfig}"),
+        None => format!("--name {}", options.name),
+    };
+    output::line(&format!(
+        "To take everything down: cargo xtask demo --down {whose}"
+    ));
 }
 
 fn down(workspace: &Workspace, options: &Options) -> Result<()> {
