@@ -10,7 +10,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -73,6 +73,8 @@ struct Streams {
     /// What the peer allows.
     limit: AtomicUsize,
     last_used: Mutex<Instant>,
+    /// The peer takes no new ones.
+    closing: AtomicBool,
 }
 
 /// A connection for one request.
@@ -235,7 +237,7 @@ impl Pool {
 
     fn open_http2_connection(&self) -> Option<Http2Lease> {
         let mut connections = self.http2.lock();
-        connections.retain(|connection| !connection.sender.is_closed());
+        connections.retain(|connection| !connection.is_closing());
         connections
             .iter()
             .find(|connection| connection.streams.has_room())
@@ -265,6 +267,7 @@ impl Pool {
             active: AtomicUsize::new(0),
             limit: AtomicUsize::new(connection.current_max_send_streams()),
             last_used: Mutex::new(Instant::now()),
+            closing: AtomicBool::new(false),
         });
         let seen = Arc::clone(&streams);
         tokio::spawn(std::future::poll_fn(move |context| {
@@ -298,7 +301,7 @@ impl Pool {
         self.http2.lock().retain(|connection| {
             // A connection with open streams lives on without the pool until they end.
             !retired
-                && !connection.sender.is_closed()
+                && !connection.is_closing()
                 && (connection.streams.is_used() || is_fresh(*connection.streams.last_used.lock()))
         });
     }
@@ -309,6 +312,10 @@ impl Pool {
 }
 
 impl Http2Connection {
+    fn is_closing(&self) -> bool {
+        self.sender.is_closed() || self.streams.closing.load(Ordering::Relaxed)
+    }
+
     fn lease(&self) -> Http2Lease {
         self.streams.active.fetch_add(1, Ordering::Relaxed);
         Http2Lease {
@@ -354,6 +361,13 @@ impl Lease {
                     since: Instant::now(),
                 });
             }
+        }
+    }
+
+    /// The connection takes no new requests; those under way may end.
+    pub fn discard(self) {
+        if let Self::Http2(lease) = self {
+            lease.streams.closing.store(true, Ordering::Relaxed);
         }
     }
 

@@ -105,9 +105,18 @@ pub async fn send(
         match sent {
             Ok(response) => return Ok(Sent { response, lease }),
             Err(mut error) => match error.take_message() {
-                Some(unsent) if lease.is_reused() => request = unsent,
+                Some(unsent) if lease.is_reused() => {
+                    lease.discard();
+                    request = unsent;
+                }
                 Some(_) => return Err(Failure::new(FailureKind::Unsent, error.error())),
-                None => return Err(Failure::new(kind(error.error()), error.error())),
+                None => {
+                    let failure = Failure::new(kind(error.error()), error.error());
+                    if failure.kind == FailureKind::Refused {
+                        lease.discard();
+                    }
+                    return Err(failure);
+                }
             },
         }
     }

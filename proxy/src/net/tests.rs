@@ -90,3 +90,29 @@ async fn bytes_that_were_looked_at_are_read_again() {
     stream.read_to_string(&mut all).await.unwrap();
     assert_eq!(all, "hello world");
 }
+
+#[tokio::test]
+async fn one_listener_takes_both_families() {
+    let listener = listen("[::]:0".parse().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut addresses = vec![format!("127.0.0.1:{port}")];
+    if listener.local_addr().unwrap().is_ipv6() {
+        addresses.push(format!("[::1]:{port}"));
+    }
+    for address in addresses {
+        let _client = connect(address.parse().unwrap(), None).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert!(peer.ip().to_canonical().is_loopback());
+    }
+}
+
+#[tokio::test]
+async fn connections_come_from_the_address_asked_for() {
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let source = "127.0.0.6".parse().unwrap();
+    let _client = connect(listener.local_addr().unwrap(), Some(source))
+        .await
+        .unwrap();
+    let (_, peer) = listener.accept().await.unwrap();
+    assert_eq!(peer.ip(), source);
+}

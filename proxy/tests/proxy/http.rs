@@ -226,6 +226,32 @@ async fn websocket_becomes_bytes_and_is_recorded() {
 }
 
 #[tokio::test]
+async fn connect_becomes_a_tunnel() {
+    let app = App::tcp(|mut stream| async move {
+        let mut bytes = vec![0; 1024];
+        let length = stream.read(&mut bytes).await.unwrap();
+        assert!(bytes[..length].starts_with(b"CONNECT www.example.com:443 HTTP/1.1\r\n"));
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    })
+    .await;
+    let mesh = Mesh::start().await;
+    let door = mesh.stand_in(1);
+    let client = mesh
+        .proxy("client", HashMap::from([(door, app.address)]))
+        .await;
+    let mut http = Http1::new(client.dial(door).await);
+    let request = "CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n\r\n";
+    http.stream.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(http.read(false).await.status, 200);
+    http.stream.write_all(b"tunnel").await.unwrap();
+    let mut bytes = [0; 6];
+    http.stream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"tunnel");
+}
+
+#[tokio::test]
 async fn an_upgrade_nobody_can_make_is_a_request_like_any_other() {
     let pair = Pair::start(Protocol::Http).await;
     let request = "GET /headers HTTP/1.1\r\nHost: reviews\r\nConnection: Upgrade, HTTP2-Settings\r\n\
