@@ -139,8 +139,7 @@ impl Staged {
     fn build(&self, builder: &Builder) -> Result<String> {
         let Image { name, .. } = self.image;
         let local = format!("{LOCAL_HUB}/{name}:build");
-        let stage = self.image.is_stage().then_some(name);
-        builder.build(&local, &self.dockerfile, stage, &self.context)?;
+        builder.build(&local, &self.dockerfile, name, &self.context)?;
         Ok(local)
     }
 }

@@ -44,7 +44,7 @@ impl Builder {
         bail!("Building images needs buildah, or docker with a running engine: install one of them")
     }
 
-    /// Builds `name` from `dockerfile` (its stage `stage`, if any), which copies from `context`.
+    /// Builds `name` from `dockerfile` (its stage `stage`), which copies from `context`.
     ///
     /// # Errors
     /// When the tool fails; the error has its words.
@@ -52,7 +52,7 @@ impl Builder {
         &self,
         name: &str,
         dockerfile: &Path,
-        stage: Option<&str>,
+        stage: &str,
         context: &Path,
     ) -> Result<()> {
         let mut command = match self {
@@ -64,7 +64,7 @@ impl Builder {
             }
             Self::Docker => docker("build"),
         };
-        command.args(stage.into_iter().flat_map(|stage| ["--target", stage]));
+        command.args(["--target", stage]);
         command
             .args(["--tag", name, "--file"])
             .arg(dockerfile)

@@ -14,7 +14,7 @@ pub(crate) enum Content {
 /// An image to build.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// The last part of the image's name, and its stage where a Dockerfile has several.
+    /// The last part of the image's name, and its stage in the Dockerfile.
     pub(crate) name: &'static str,
     /// The folder in `images/` with its Dockerfile.
     pub(crate) folder: &'static str,
@@ -28,11 +28,6 @@ impl Image {
     /// The file that says how to build the image, relative to the checkout.
     pub(crate) fn dockerfile(&self) -> String {
         format!("images/{}/Dockerfile", self.folder)
-    }
-
-    /// Whether the Dockerfile makes more images than this one.
-    pub(crate) fn is_stage(&self) -> bool {
-        self.name != self.folder
     }
 }
 
