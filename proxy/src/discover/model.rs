@@ -232,9 +232,11 @@ impl Slice {
             .into_iter()
             .map(|endpoint| SliceEndpoint::read(&endpoint, &workloads))
             .collect::<Result<_, _>>()?;
+        // A headless service may have no port, which Kubernetes writes as one without a number.
         let ports = message
             .ports
             .into_iter()
+            .filter(|entry| entry.number != 0)
             .map(|entry| Ok((entry.name, port("slice port", entry.number)?)))
             .collect::<Result<_, _>>()?;
         Ok(Self { ports, endpoints })
