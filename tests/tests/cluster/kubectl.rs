@@ -116,11 +116,9 @@ async fn exec_logs_and_port_forward_work_with_a_sidecar() -> Result<()> {
         .kill_on_drop(true)
         .spawn()?;
     let stdout = forward.stdout.take().unwrap();
-    let line = BufReader::new(stdout)
-        .lines()
-        .next_line()
-        .await?
-        .unwrap_or_default();
+    // Kept: kubectl ends when nobody reads what it says.
+    let mut lines = BufReader::new(stdout).lines();
+    let line = lines.next_line().await?.unwrap_or_default();
     let address = line
         .split_whitespace()
         .nth(2)

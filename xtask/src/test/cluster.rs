@@ -12,6 +12,9 @@ use crate::mesh::{self, Place};
 use crate::shell;
 use crate::workspace::Workspace;
 
+/// Tests wait for pods most of the time, so there can be more of them than cores.
+const PARALLEL: u8 = 8;
+
 /// Two, so that traffic crosses from one to the other.
 const NODES: u8 = 2;
 
@@ -46,7 +49,7 @@ fn run_in(
         mesh::install(&place.kubectl, images)
     })?;
     let test = |name, threads| cargo_test(workspace, place, images, name, threads);
-    let parallel = report.stage("cluster: tests", || test("cluster", None));
+    let parallel = report.stage("cluster: tests", || test("cluster", Some(PARALLEL)));
     let alone = report.stage("cluster: disruptive tests", || test("disruptive", Some(1)));
     parallel.and(alone)
 }
