@@ -2,10 +2,10 @@
 //!
 //! | port | who asks | module |
 //! |---|---|---|
-//! | 15020 | kubelet (rewritten probes), Prometheus (merged metrics), hooks (drain, quit) | [`status`] |
-//! | 15021 | kubelet: is the proxy ready | [`health`] |
-//! | 15090 | Prometheus: the proxy's own metrics | [`metrics`] |
-//! | 15000 on loopback | people: configuration, certificates, statistics | [`admin`] |
+//! | 15020 | kubelet (rewritten probes), Prometheus (merged metrics), hooks (drain, quit) | `status` |
+//! | 15021 | kubelet: is the proxy ready | `health` |
+//! | 15090 | Prometheus: the proxy's own metrics | `metrics` |
+//! | 15000 on loopback | people: configuration, certificates, statistics | `admin` |
 //!
 //! It runs on its own thread, so that a scrape never delays a request.
 

@@ -3,8 +3,7 @@
 //! The injector rewrites HTTP, TCP and gRPC probes to `/app-health/CONTAINER/{livez,readyz,startupz}`
 //! and HTTP and TCP lifecycle hooks to `/app-lifecycle/CONTAINER/{prestopz,poststartz}` on the status
 //! port, because the kubelet has no mesh certificate. The originals arrive in the environment variable
-//! `ISTIO_KUBE_APP_PROBERS`, as JSON from path to probe. This module reads them; [`super::prober`] runs
-//! them.
+//! `ISTIO_KUBE_APP_PROBERS`, as JSON from path to probe. This module reads them; `prober` runs them.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -40,7 +40,15 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     report.stage("unit: tests", || unit_tests(workspace));
     report.stage("unit: charts", || charts(workspace));
     report.stage("unit: documentation", || {
-        let doc = ["doc", "--locked", "--quiet", "--workspace", "--no-deps"];
+        // Nobody but us reads it, and links to what is private must lead somewhere too.
+        let doc = [
+            "doc",
+            "--locked",
+            "--quiet",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ];
         shell::run(
             workspace
                 .cargo()
@@ -76,6 +84,7 @@ fn charts(workspace: &Workspace) -> Result<()> {
 fn dependencies(workspace: &Workspace) -> Result<()> {
     let deny = cargo_deny(workspace)?;
     let checks = [
+        "--log-level=error",
         "check",
         "--hide-inclusion-graph",
         "bans",
