@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what a sidecar costs, beside Envoy in the same run.
 //!
-//! A [`Lab`] has two pods and control, each a network namespace, with the redirection that our own
+//! A `Lab` has two pods and control, each a network namespace, with the redirection that our own
 //! `init` programs. One pair of proxies after the other is put into it, and the same load is sent
-//! through each ([`load`]); runs of the two alternate, so that a machine that grows slower does so for
+//! through each (`load`); runs of the two alternate, so that a machine that grows slower does so for
 //! both. What counts is the ratio and CPU time, not the clock.
 
 mod envoy;
