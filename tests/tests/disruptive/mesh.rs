@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use lateen_tests::bed::{Bed, within};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use lateen_tests::bed::{Bed, PATIENCE, within};
 use serde_json::json;
 
 /// Where the mesh lives.
@@ -38,14 +38,25 @@ pub(crate) async fn rolled_out(system: &Bed, name: &str) -> Result<()> {
     .await
 }
 
-/// Sets the number of replicas of a Deployment and waits for it.
+/// Sets the number of replicas of a Deployment and waits until no pod is left that goes.
 pub(crate) async fn scale(system: &Bed, name: &str, replicas: usize) -> Result<()> {
     let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
     system
         .api::<Deployment>()
         .patch(name, &PatchParams::default(), &patch)
         .await?;
-    rolled_out(system, name).await
+    rolled_out(system, name).await?;
+    let selector = ListParams::default().labels(&format!("app={name}"));
+    within(
+        PATIENCE,
+        &format!("{replicas} pods of {name}"),
+        async || {
+            let pods = system.api::<Pod>().list(&selector).await?.items.len();
+            ensure!(pods == replicas, "there are {pods}");
+            Ok(())
+        },
+    )
+    .await
 }
 
 /// Sets an environment variable of a Deployment's only container, or removes it.
