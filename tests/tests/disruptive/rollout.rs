@@ -35,7 +35,7 @@ async fn a_rolling_restart_loses_none_of_50_000_requests() -> Result<()> {
     let scene = Scene::changed("rollout", 3, &change).await?;
     let stop = AtomicBool::new(false);
     let load = async {
-        let flags = ["--requests", "25000", "--concurrency", "8", "--rate", "400"];
+        let flags = ["--requests", "25000", "--concurrency", "8", "--rate", "300"];
         let mut post = flags.to_vec();
         post.extend(["--method", "POST", "--body", "0123456789"]);
         let url = "http://web:8080/";
