@@ -98,8 +98,7 @@ impl Claim {
                 service_account,
             });
         }
-        // Pods on the host's network share addresses that may differ from the one they call from.
-        if pod.host_network || pod.addresses.contains(&self.address) {
+        if pod.addresses.contains(&self.address) {
             return Ok(());
         }
         if pod.addresses.is_empty() {

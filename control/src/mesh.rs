@@ -57,10 +57,13 @@ impl MeshWatch {
                         .and_then(|map| map.data?.remove(KEY))
                         .unwrap_or_default();
                     if last.as_ref() != Some(&text) {
-                        self.apply(&text).await;
+                        // A new replica has no last good one to go by: with the defaults it would
+                        // sign for another trust domain than its peers, so it is not ready.
+                        if self.apply(&text).await {
+                            self.readiness.mesh_config.store(true, Ordering::Release);
+                        }
                         last = Some(text);
                     }
-                    self.readiness.mesh_config.store(true, Ordering::Release);
                 }
                 Err(error) => {
                     warn!(%error, "Watching the mesh configuration failed; it is retried.")
@@ -69,14 +72,15 @@ impl MeshWatch {
         }
     }
 
-    async fn apply(&self, text: &str) {
+    /// Puts a text in force; whether it could be.
+    async fn apply(&self, text: &str) -> bool {
         let parsed = match MeshConfig::parse(text) {
             Ok(parsed) => parsed,
             Err(reason) => {
                 self.metrics.mesh_config_errors.inc();
                 error!(%reason, "The mesh configuration is refused; the last good one stays.");
                 self.tell(text, &reason.to_string()).await;
-                return;
+                return false;
             }
         };
         for field in &parsed.not_honoured {
@@ -103,6 +107,7 @@ impl MeshWatch {
         );
         self.store
             .update(|snapshot, changed| snapshot.set_mesh(mesh, changed));
+        true
     }
 
     /// Writes an event on the ConfigMap, one per bad text.

@@ -153,6 +153,10 @@ impl Stream {
                 );
             }
         }
+        // Before any of them costs something; a proxy that comes back says each name twice.
+        if asked > 2 * self.limits.names {
+            return Err(self.too_many_names());
+        }
         for name in &request.resource_names_unsubscribe {
             self.unsubscribe(kind, name);
         }
@@ -170,8 +174,7 @@ impl Stream {
             .names
             .store(self.state.subscriptions.len(), Ordering::Relaxed);
         if self.state.subscriptions.len() > self.limits.names {
-            let message = format!("more than {} names are followed", self.limits.names);
-            return Err(self.end_for("too_many_names", Status::resource_exhausted(message)));
+            return Err(self.too_many_names());
         }
         // A proxy that asks too fast is read more slowly.
         let pause = self
@@ -180,6 +183,11 @@ impl Stream {
             .take(u32::try_from(asked).unwrap_or(u32::MAX));
         sleep(pause).await;
         Ok(())
+    }
+
+    fn too_many_names(&self) -> Status {
+        let message = format!("more than {} names are followed", self.limits.names);
+        self.end_for("too_many_names", Status::resource_exhausted(message))
     }
 
     fn subscribe(&mut self, kind: Kind, name: String, version: Option<String>) {

@@ -31,9 +31,9 @@ enum Held {
 }
 
 impl Subscriptions {
-    /// How many names are followed.
+    /// How many names are followed, or cannot be and wait for that answer.
     pub(super) fn len(&self) -> usize {
-        self.followed.len()
+        self.followed.len() + self.impossible.len()
     }
 
     /// The keys that are followed.

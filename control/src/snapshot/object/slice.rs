@@ -51,7 +51,8 @@ struct TargetRef {
 #[serde(default)]
 struct EndpointPort {
     name: Option<String>,
-    port: Option<u16>,
+    /// One that is no port number must not keep the whole list from being read.
+    port: Option<i32>,
 }
 
 impl Object for SliceObject {
@@ -80,7 +81,7 @@ impl SliceObject {
             let name = names.intern(port.name.as_deref().unwrap_or_default());
             Some(SlicePort {
                 name,
-                number: port.port?,
+                number: u16::try_from(port.port?).ok()?,
             })
         });
         Slice {
