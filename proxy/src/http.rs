@@ -18,7 +18,7 @@ mod upgrade;
 pub use self::exchange::{Exchange, Record};
 pub use self::grpc::{is_grpc, status as grpc_status};
 pub use self::headers::{
-    NOT_EXECUTED, authority, convert, prepare_request, prepare_response, request_id,
+    NOT_EXECUTED, assemble, authority, prepare_request, prepare_response, request_id,
 };
 pub use self::pool::{Http1Lease, Http2Lease, Lease, Pools};
 pub use self::reply::Reply;

@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
 /// Prometheus' own default, for scrapers that do not say how long they wait.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than any scraper waits: one that says otherwise does not hold a connection for ever.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What Prometheus sends with each scrape.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 /// One format for all parts, since they are joined.
@@ -201,6 +203,7 @@ fn scrape_timeout(headers: &HeaderMap) -> Duration {
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|timeout| !timeout.is_zero())
+        .map(|timeout| timeout.min(LONGEST_TIMEOUT))
         .unwrap_or(DEFAULT_TIMEOUT)
 }
 

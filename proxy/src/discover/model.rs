@@ -384,6 +384,8 @@ impl Mesh {
             },
             detection_timeout: message
                 .protocol_detection_timeout_ms
+                // Zero is how Istio's default is written, which is no timeout of the user's.
+                .filter(|milliseconds| *milliseconds != 0)
                 .map(Duration::from_millis),
             access_log: !message.access_log_file.is_empty(),
             access_log_json: message.access_log_json,

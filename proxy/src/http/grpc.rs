@@ -3,6 +3,11 @@
 
 use http::{HeaderMap, header};
 
+/// The highest status there is (`UNAUTHENTICATED`).
+const HIGHEST: u16 = 16;
+/// The status `UNKNOWN`.
+const UNKNOWN: u16 = 2;
+
 /// Whether headers announce gRPC.
 #[must_use]
 pub fn is_grpc(headers: &HeaderMap) -> bool {
@@ -24,6 +29,8 @@ pub fn status(headers: &HeaderMap) -> Option<u16> {
         .trim()
         .parse()
         .ok()
+        // What no code is would make a series of its own: it stands for UNKNOWN.
+        .map(|status| if status > HIGHEST { UNKNOWN } else { status })
 }
 
 /// The gRPC status that stands for an HTTP status.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use http::header::{self, HeaderName};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
+use http_body::Body;
 
 use super::Version;
 
@@ -59,6 +60,10 @@ pub fn prepare_response(headers: &mut HeaderMap) {
 }
 
 fn strip(headers: &mut HeaderMap) {
+    // Of two framings the chunked one was read (RFC 9112, section 6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -106,11 +111,32 @@ pub fn authority<B>(request: &Request<B>) -> Result<Option<&str>, &'static str> 
         .filter(|host| !host.is_empty()))
 }
 
+/// A request in the form of a version. A body of unknown length is announced whatever the method
+/// is: hyper does so for methods that usually have one, and drops the bodies of others.
+///
+/// # Errors
+/// When the target has no form in that version.
+pub fn assemble<B: Body>(
+    mut parts: request::Parts,
+    version: Version,
+    body: B,
+) -> Result<Request<B>, http::Error> {
+    convert(&mut parts, version)?;
+    let announced = body.is_end_stream() || body.size_hint().exact().is_some();
+    if version == Version::Http1 && parts.method != Method::CONNECT && !announced {
+        parts
+            .headers
+            .entry(header::TRANSFER_ENCODING)
+            .or_insert(HeaderValue::from_static("chunked"));
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
 /// Gives a request the form of a version: its target, and where its authority stands.
 ///
 /// # Errors
 /// When the target has no form in that version.
-pub fn convert(parts: &mut request::Parts, version: Version) -> Result<(), http::Error> {
+pub(super) fn convert(parts: &mut request::Parts, version: Version) -> Result<(), http::Error> {
     match version {
         Version::Http1 => {
             if parts.version == http::Version::HTTP_2 {
@@ -128,13 +154,13 @@ pub fn convert(parts: &mut request::Parts, version: Version) -> Result<(), http:
 
 fn to_http1(parts: &mut request::Parts) -> Result<(), http::Error> {
     let uri = std::mem::take(&mut parts.uri).into_parts();
-    if let Some(authority) = &uri.authority
-        && !parts.headers.contains_key(header::HOST)
-    {
+    // What was routed by is what the application must see (RFC 9113, section 8.3.1).
+    if let Some(authority) = &uri.authority {
         parts
             .headers
             .insert(header::HOST, HeaderValue::from_str(authority.as_str())?);
     }
+    join_cookies(&mut parts.headers)?;
     parts.uri = match uri.authority {
         Some(authority) if parts.method == Method::CONNECT => {
             Uri::builder().authority(authority).build()?
@@ -144,6 +170,20 @@ fn to_http1(parts: &mut request::Parts) -> Result<(), http::Error> {
                 .unwrap_or_else(|| PathAndQuery::from_static("/")),
         ),
     };
+    Ok(())
+}
+
+/// HTTP/2 may split cookies, HTTP/1 knows one header only (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), http::Error> {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1 {
+        let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))?;
+        headers.insert(header::COOKIE, joined);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use ::http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
 
+use super::headers::convert;
 use super::*;
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -74,6 +75,58 @@ fn requests_change_their_form_with_the_version() {
     assert!(!http2.headers.contains_key(header::HOST));
     let request = Request::get("/").header("host", "not a host");
     assert!(convert(&mut parts(request.body(()).unwrap()), Version::Http2).is_err());
+}
+
+/// A body of which only the end will tell how long it is.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn a_body_of_unknown_length_is_announced_whatever_the_method() {
+    for method in ["GET", "HEAD", "POST"] {
+        let request = Request::builder().method(method).uri("/").body(()).unwrap();
+        let request = assemble(parts(request), Version::Http1, Endless).unwrap();
+        assert_eq!(
+            request.headers()[header::TRANSFER_ENCODING],
+            "chunked",
+            "{method}"
+        );
+    }
+    let request = Request::get("/").body(()).unwrap();
+    let request = assemble(parts(request), Version::Http1, String::new()).unwrap();
+    assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
+}
+
+#[test]
+fn the_authority_routed_by_and_all_cookies_reach_an_http1_application() {
+    let request = Request::get("http://public/")
+        .version(::http::Version::HTTP_2)
+        .header("host", "admin")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    let mut http1 = parts(request.body(()).unwrap());
+    convert(&mut http1, Version::Http1).unwrap();
+    assert_eq!(http1.headers["host"], "public");
+    assert_eq!(http1.headers["cookie"], "a=1; b=2");
+    assert_eq!(http1.headers.get_all("cookie").iter().count(), 1);
+}
+
+#[test]
+fn of_two_framings_the_chunked_one_counts() {
+    let mut map = headers(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+    prepare_response(&mut map);
+    assert!(map.is_empty());
 }
 
 #[test]

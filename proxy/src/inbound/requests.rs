@@ -95,9 +95,8 @@ impl Requests {
         if let Some(upgrade) = upgrade {
             upgrade.restore(&mut parts.headers);
         }
-        http::convert(&mut parts, version)
-            .map_err(|_| Reply::bad_request("the request's target is wrong"))?;
-        Ok(Request::from_parts(parts, body.attempt()))
+        http::assemble(parts, version, body.attempt())
+            .map_err(|_| Reply::bad_request("the request's target is wrong"))
     }
 
     /// Tells the application who calls. What a client without a certificate says of itself there

@@ -279,12 +279,11 @@ impl Prepared {
     /// The request as one attempt sends it.
     fn attempt(&self, version: Version, attempt: u32) -> Result<Request<RequestBody>, Reply> {
         let mut parts = self.parts.clone();
-        http::convert(&mut parts, version)
-            .map_err(|_| Reply::bad_request("the request's target is wrong"))?;
         parts
             .headers
             .insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
-        Ok(Request::from_parts(parts, self.body.attempt()))
+        http::assemble(parts, version, self.body.attempt())
+            .map_err(|_| Reply::bad_request("the request's target is wrong"))
     }
 }
 

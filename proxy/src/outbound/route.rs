@@ -92,23 +92,24 @@ impl Routes {
     /// The route of the address the application connected to.
     pub(super) async fn by_address(&self) -> Route {
         let Some(entry) = &self.by_address else {
-            return self.outside();
+            return self.unanswered();
         };
         match self.worker.shared.discovery.answer(entry).await.as_deref() {
             Some(Answer::Service(service)) => Route::Service(Arc::clone(service)),
             Some(Answer::Workload(endpoint)) => Route::Workload(Arc::clone(endpoint)),
             Some(Answer::Unknown) => self.outside(),
-            None if self
-                .worker
-                .shared
-                .discovery
-                .own()
-                .is_service_address(self.target.ip()) =>
-            {
-                self.worker.shared.metrics.counters().refused.increment();
-                Route::Refused
-            }
-            None => self.outside(),
+            None => self.unanswered(),
+        }
+    }
+
+    /// Nobody says what is at the address: what may be a service must not go out in plain text.
+    fn unanswered(&self) -> Route {
+        let shared = &self.worker.shared;
+        if shared.discovery.own().is_service_address(self.target.ip()) {
+            shared.metrics.counters().refused.increment();
+            Route::Refused
+        } else {
+            self.outside()
         }
     }
 
