@@ -152,7 +152,9 @@ fn configuration(folder: &Path, side: &str) -> Value {
         crate::bed::manifest::merge(&mut chain, json!({ "transport_socket": tls }));
         crate::bed::manifest::merge(
             &mut cluster,
-            json!({ "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED" }),
+            json!({ "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
+                // Redirection lets connections from there through to the application.
+                "upstream_bind_config": { "source_address": { "address": "127.0.0.6", "port_value": 0 } } }),
         );
     }
     let original = extension(

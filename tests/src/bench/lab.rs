@@ -17,6 +17,8 @@ use crate::cluster::command::{host, run};
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 2);
 pub(crate) const CONTROL: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 3);
+/// The name that control's certificate is for.
+pub(crate) const CONTROL_NAME: &str = "istiod.istio-system.svc";
 /// The address of the Service in front of the server, which no interface has.
 pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// Where the server listens.
@@ -81,6 +83,9 @@ impl Lab {
     /// A namespace with an address on the bridge, which is in control's.
     async fn namespace(&self, name: &str, address: Ipv4Addr) -> Result<()> {
         let (namespace, bridge) = (self.name(name), self.name("control"));
+        let names = hosts(&namespace);
+        std::fs::create_dir_all(&names).context("Making a folder for the namespace's names")?;
+        std::fs::write(names.join("hosts"), format!("{CONTROL} {CONTROL_NAME}\n"))?;
         ip(&["netns", "add", &namespace]).await?;
         ip(&["-n", &namespace, "link", "set", "lo", "up"]).await?;
         if namespace == bridge {
@@ -164,7 +169,7 @@ impl Lab {
 
     /// A command in a namespace of the lab.
     pub(crate) fn command(&self, name: &str, program: &Path) -> Command {
-        let mut command = host("nsenter", [format!("--net=/run/netns/{}", self.name(name))]);
+        let mut command = host("ip", ["netns", "exec", &self.name(name)]);
         command.arg(program);
         command
     }
@@ -222,8 +227,14 @@ impl Lab {
         for name in ["client", "server", "control"] {
             // Half of a lab has only some of them.
             ip(&["netns", "delete", &self.name(name)]).await.ok();
+            std::fs::remove_dir_all(hosts(&self.name(name))).ok();
         }
     }
+}
+
+/// Where `ip netns exec` finds the files that stand in for those of `/etc` (ip-netns(8)).
+fn hosts(namespace: &str) -> PathBuf {
+    Path::new("/etc/netns").join(namespace)
 }
 
 async fn ip(arguments: &[&str]) -> Result<()> {

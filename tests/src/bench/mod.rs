@@ -92,14 +92,27 @@ pub async fn run(programs: &Programs, options: &Options) -> Result<Table> {
         pair::configuration(programs, services, &mut table).await?;
     }
     let lab = Lab::new(programs, &fortio, 3).await?;
+    let measured = compare(&lab, &kinds, options, &progress, &mut table).await;
+    lab.end().await?;
+    measured?;
+    Ok(table)
+}
+
+/// One pair after the other under each load, in turn.
+async fn compare(
+    lab: &Lab,
+    kinds: &[Pair],
+    options: &Options,
+    progress: &Progress,
+    table: &mut Table,
+) -> Result<()> {
     for load in Load::all(options.seconds) {
         for run in 1..=options.runs {
-            for kind in &kinds {
+            for kind in kinds {
                 progress.tell(format_args!("{}: {} (run {run})", load.name, kind.name()));
-                kind.measure(&lab, &load, &mut table).await?;
+                kind.measure(lab, &load, table).await?;
             }
         }
     }
-    lab.end().await?;
-    Ok(table)
+    Ok(())
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::lab::{CLIENT, CONTROL, PORT, SERVER, SERVICE};
+use super::lab::{CLIENT, CONTROL, CONTROL_NAME, PORT, SERVER, SERVICE};
 
 /// What the program `lateen-offline-control` can be told.
 #[derive(clap::Parser, Debug)]
@@ -63,16 +63,19 @@ pub async fn serve(arguments: Arguments) -> Result<()> {
         .with_context(|| format!("Writing {}", file.display()))?;
 
     let store = Arc::new(Store::new(Cluster::default()));
-    let manifests = manifests(arguments.services).to_string();
-    store.update(
-        |snapshot, changed| match snapshot.read_manifests(&manifests) {
-            Ok(facts) => changed.extend(facts),
-            Err(error) => tracing::error!(%error, "The manifests cannot be read."),
-        },
-    );
-    drop(manifests);
+    // Piece by piece: one text of everything is more than the YAML reader takes from strangers.
+    for items in manifests(arguments.services).chunks(100) {
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
+        let mut read = Ok(());
+        store.update(|snapshot, changed| {
+            read = snapshot
+                .read_manifests(&list)
+                .map(|facts| changed.extend(facts));
+        });
+        read?;
+    }
 
-    let names = vec![CONTROL.to_string(), "istiod.istio-system.svc".to_owned()];
+    let names = vec![CONTROL_NAME.to_owned()];
     let own = authority
         .issue(&Subject::Server(names), Duration::from_secs(86_400))?
         .certified_key()?;
@@ -104,7 +107,7 @@ pub async fn serve(arguments: Arguments) -> Result<()> {
 }
 
 /// The two pods, the Service `web` of the server, and `services` others with a pod each.
-fn manifests(services: usize) -> Value {
+fn manifests(services: usize) -> Vec<Value> {
     let mut items = vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "bench" } }),
         json!({ "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
@@ -128,7 +131,7 @@ fn manifests(services: usize) -> Value {
         let (service, pod) = (format!("10.{}", part(100)), format!("10.{}", part(200)));
         items.extend(application(&format!("service-{number}"), &service, &pod));
     }
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+    items
 }
 
 fn application(name: &str, service: &str, address: &str) -> [Value; 3] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lateen_wire::ports;
 
-use super::lab::{CLIENT, CONTROL, Lab, SERVER};
+use super::lab::{CLIENT, CONTROL, CONTROL_NAME, Lab, SERVER};
 use super::load::Load;
 use super::process::Process;
 use super::{Programs, Table, envoy};
@@ -98,11 +98,11 @@ fn lateen(lab: &Lab, side: &'static str) -> Result<Process> {
         .env("POD_NAMESPACE", "bench")
         .env("SERVICE_ACCOUNT", side)
         .env("INSTANCE_IP", address.to_string())
-        .env("CA_ADDR", format!("{CONTROL}:{}", ports::DISCOVERY))
+        .env("CA_ADDR", format!("{CONTROL_NAME}:{}", ports::DISCOVERY))
         .env(
             "PROXY_CONFIG",
             format!(
-                "{{\"discoveryAddress\":\"{CONTROL}:{}\"}}",
+                "{{\"discoveryAddress\":\"{CONTROL_NAME}:{}\"}}",
                 ports::DISCOVERY
             ),
         )
