@@ -3,7 +3,7 @@
 //!
 //! [`snapshot`] is what the cluster looks like, [`resolve`] the pure function from it to answers
 //! (of use without a cluster too), [`discovery`] and [`ca`] are what proxies talk to, [`publish`] is
-//! what one elected replica writes back. [`run`] puts them together.
+//! what one elected replica writes back. [`run()`] puts them together.
 
 pub mod ca;
 pub mod caller;

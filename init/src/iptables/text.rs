@@ -15,7 +15,7 @@ pub(crate) fn write(rule: &Rule) -> String {
     format!("{}-j {}", Text(&rule.condition), Text(&rule.action))
 }
 
-/// Rewrites what `iptables-save` printed the way [`write`] would; what is not understood stays.
+/// Rewrites what `iptables-save` printed the way [`write()`] would; what is not understood stays.
 pub(crate) fn normalise(text: &str) -> String {
     read(text).map_or_else(|| text.to_owned(), |rule| write(&rule))
 }

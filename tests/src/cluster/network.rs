@@ -48,7 +48,7 @@ impl Network<'_> {
     /// Makes all of it; nothing of it may be there yet.
     ///
     /// # Errors
-    /// When a command fails; what was made until then is for [`Self::remove`].
+    /// When a command fails; what was made until then is for `remove`.
     pub(crate) async fn make(&self) -> Result<()> {
         let switch = switch_namespace(self.cluster);
         for namespace in self.nodes.iter().map(Node::name).chain([&*switch]) {
