@@ -152,10 +152,11 @@ impl Patch {
             return;
         }
         let mut path = PointerBuf::from_tokens(["spec", field]);
-        if before.is_empty() || !keeps_order(&before, &after) {
+        if before.is_empty() || !has_unique_names(&before) || !has_unique_names(&after) {
             return self.add(&path, &after);
         }
-        let stays = |item: &T| after.iter().any(|kept| kept.name() == item.name());
+        let staying = staying(&before, &after);
+        let stays = |item: &T| staying.contains(item.name());
         for (index, _) in before
             .iter()
             .enumerate()
@@ -168,7 +169,10 @@ impl Patch {
         }
         for (index, item) in after.iter().enumerate() {
             path.push_back(index);
-            match before.iter().find(|old| old.name() == item.name()) {
+            match before
+                .iter()
+                .find(|old| stays(old) && old.name() == item.name())
+            {
                 Some(old) if old == item => {}
                 Some(old) => self.value(&mut path, &json(old), &json(item)),
                 None => self.add(&path, item),
@@ -217,22 +221,28 @@ impl Patch {
     }
 }
 
-/// Whether the items that both lists have are in the same order in both, each name once. Everything
-/// that the injector does keeps the order; a pod with a name twice is refused by the API server.
-fn keeps_order<T: Named>(before: &[T], after: &[T]) -> bool {
-    fn names<T: Named>(list: &[T]) -> BTreeSet<&str> {
-        list.iter().map(Named::name).collect()
+/// A pod with a name twice is refused by the API server; here it must only do no harm.
+fn has_unique_names<T: Named>(list: &[T]) -> bool {
+    let names: BTreeSet<&str> = list.iter().map(Named::name).collect();
+    names.len() == list.len()
+}
+
+/// The items that need not move: most of those that both lists have in the same order, so that a
+/// sidecar that moves leaves the application's containers, with all their fields, where they are.
+fn staying<'a, T: Named>(before: &'a [T], after: &[T]) -> BTreeSet<&'a str> {
+    let place = |item: &T| after.iter().position(|kept| kept.name() == item.name());
+    // For each item the longest run of items in order that ends with it.
+    let mut runs: Vec<(usize, BTreeSet<&str>)> = Vec::new();
+    for item in before {
+        let Some(place) = place(item) else { continue };
+        let earlier = runs.iter().filter(|(end, _)| *end < place);
+        let longest = earlier.max_by_key(|(_, run)| run.len());
+        let mut run = longest.map(|(_, run)| run.clone()).unwrap_or_default();
+        run.insert(item.name());
+        runs.push((place, run));
     }
-    let (old, new) = (names(before), names(after));
-    let kept = before
-        .iter()
-        .map(Named::name)
-        .filter(|name| new.contains(name));
-    let known = after
-        .iter()
-        .map(Named::name)
-        .filter(|name| old.contains(name));
-    old.len() == before.len() && new.len() == after.len() && kept.eq(known)
+    let longest = runs.into_iter().max_by_key(|(_, run)| run.len());
+    longest.map(|(_, run)| run).unwrap_or_default()
 }
 
 #[expect(
