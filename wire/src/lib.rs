@@ -1,5 +1,6 @@
 //! What the processes of Lateen say to each other: discovery and certificate messages, identities,
-//! and the names and numbers that both sides must agree on. No Kubernetes and no I/O.
+//! the names and numbers that both sides must agree on, and how each bounds who connects. No Kubernetes
+//! and no I/O.
 
 #[cfg(feature = "grpc")]
 mod generated;
@@ -7,6 +8,7 @@ pub mod identity;
 pub mod names;
 pub mod ports;
 pub mod resource;
+pub mod slots;
 
 #[cfg(feature = "grpc")]
 pub use generated::{ca, lateen, xds};
