@@ -5,6 +5,8 @@
 //! (of use without a cluster too), [`discovery`] and [`ca`] are what proxies talk to, [`publish`] is
 //! what one elected replica writes back. [`run()`] puts them together.
 
+#[cfg(test)]
+mod api_server;
 pub mod ca;
 pub mod caller;
 pub mod config;

@@ -47,6 +47,7 @@ impl MeshWatch {
         let watch = watcher::watch_object(maps, MESH_CONFIG_MAP).default_backoff();
         let mut watch = std::pin::pin!(watch);
         let mut last = None;
+        let mut trust_domain = TrustDomain::default();
         while let Some(event) = watch.next().await {
             match event {
                 Ok(None) if last.is_some() => {
@@ -59,7 +60,7 @@ impl MeshWatch {
                     if last.as_ref() != Some(&text) {
                         // A new replica has no last good one to go by: with the defaults it would
                         // sign for another trust domain than its peers, so it is not ready.
-                        if self.apply(&text).await {
+                        if self.apply(&text, &mut trust_domain).await {
                             self.readiness.mesh_config.store(true, Ordering::Release);
                         }
                         last = Some(text);
@@ -73,7 +74,7 @@ impl MeshWatch {
     }
 
     /// Puts a text in force; whether it could be.
-    async fn apply(&self, text: &str) -> bool {
+    async fn apply(&self, text: &str, trust_domain: &mut TrustDomain) -> bool {
         let parsed = match MeshConfig::parse(text) {
             Ok(parsed) => parsed,
             Err(reason) => {
@@ -100,7 +101,8 @@ impl MeshWatch {
         self.metrics
             .mesh_config_not_honoured
             .set(i64::try_from(ignored).unwrap_or(i64::MAX));
-        let mesh = settings(parsed.config);
+        let mut mesh = settings(parsed.config);
+        mesh.trust_domain = trust_domain.settle(mesh.trust_domain);
         info!(
             trust_domain = mesh.trust_domain,
             "The mesh configuration is in force."
@@ -150,6 +152,35 @@ impl MeshWatch {
     }
 }
 
+/// The trust domain is the first one that is read, for the life of the process: another one would make
+/// peers refuse each other until the last certificate has been renewed. Its aliases may change.
+#[derive(Default)]
+struct TrustDomain {
+    in_force: Option<String>,
+    refused: Option<String>,
+}
+
+impl TrustDomain {
+    /// The trust domain in force when the configuration says this one. A change is told once.
+    fn settle(&mut self, configured: String) -> String {
+        let in_force = self
+            .in_force
+            .get_or_insert_with(|| configured.clone())
+            .clone();
+        if configured == in_force {
+            self.refused = None;
+        } else if self.refused.as_ref() != Some(&configured) {
+            warn!(
+                in_force,
+                configured,
+                "The trust domain does not change while control runs. Name the old one in trustDomainAliases, then restart to take it."
+            );
+            self.refused = Some(configured);
+        }
+        in_force
+    }
+}
+
 /// The part that proxies act on.
 fn settings(config: MeshConfig) -> Mesh {
     let milliseconds =
@@ -164,5 +195,37 @@ fn settings(config: MeshConfig) -> Mesh {
         access_log_format: config.access_log_format,
         registry_only: config.outbound_traffic_policy.mode == OutboundTrafficMode::RegistryOnly,
         auto_mtls_disabled: !config.enable_auto_mtls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Cluster;
+
+    #[tokio::test]
+    async fn the_trust_domain_is_taken_at_the_start_and_its_aliases_at_any_time() {
+        let watch = MeshWatch {
+            client: crate::api_server::client(|_| (404, serde_json::json!({}))),
+            namespace: "istio-system".to_owned(),
+            store: Arc::new(Store::new(Cluster::default())),
+            metrics: Arc::default(),
+            readiness: Arc::default(),
+        };
+        let mut trust_domain = TrustDomain::default();
+        for (text, aliases) in [
+            ("trustDomain: first", vec![]),
+            (
+                "{trustDomain: second, trustDomainAliases: [old]}",
+                vec!["old"],
+            ),
+            ("{trustDomain: second, trustDomainAliases: []}", vec![]),
+        ] {
+            assert!(watch.apply(text, &mut trust_domain).await, "{text}");
+            let snapshot = watch.store.read();
+            assert_eq!(snapshot.mesh().trust_domain, "first", "{text}");
+            assert_eq!(snapshot.mesh().trust_domain_aliases, aliases, "{text}");
+        }
+        assert_eq!(trust_domain.refused.as_deref(), Some("second"));
     }
 }
