@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
+use lateen_wire::resource::Host;
 use lateen_wire::{names, ports};
 
 use crate::ca::Lifetimes;
@@ -28,8 +29,11 @@ pub struct Config {
     #[arg(long, env = "CLUSTER_ID", default_value = "Kubernetes")]
     pub cluster_id: String,
     /// DNS domain of the cluster.
-    #[arg(long, env = "CLUSTER_DOMAIN", default_value = "cluster.local")]
+    #[arg(long, env = "CLUSTER_DOMAIN", default_value = "cluster.local", value_parser = domain)]
     pub domain: String,
+    /// Audience of the tokens that workloads prove themselves with.
+    #[arg(long, env = "TOKEN_AUDIENCE", default_value = names::TOKEN_AUDIENCE)]
+    pub token_audience: String,
     /// Life of workload certificates for those who ask for none, such as 24h or 1m.
     #[arg(long, env = "DEFAULT_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
     pub default_certificate_life: Duration,
@@ -96,6 +100,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(parsed.into())
 }
 
+/// Names are compared in lower case and without the trailing dot.
+fn domain(text: &str) -> Result<String, String> {
+    match Host::parse(text) {
+        Some(Host::Name(domain)) => Ok(domain),
+        _ => Err(format!(
+            "'{text}' is not a DNS domain, such as cluster.local"
+        )),
+    }
+}
+
 /// Go's form of an address, in which the host may be left out: `:15012`.
 fn address(text: &str) -> Result<SocketAddr, String> {
     if let Some(port) = text.strip_prefix(':') {
@@ -110,7 +124,27 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
     use super::*;
+
+    #[test]
+    fn the_clusters_domain_is_in_our_names() {
+        let command = Config::augment_args(Command::new("discovery"));
+        let matches = command.try_get_matches_from(["discovery", "--domain", "Corp.Example."]);
+        let config = Config::from_arg_matches(&matches.unwrap()).unwrap();
+        assert_eq!(config.cluster().domain, "corp.example");
+        assert_eq!(
+            config.service_names("istiod"),
+            [
+                "istiod",
+                "istiod.istio-system",
+                "istiod.istio-system.svc",
+                "istiod.istio-system.svc.corp.example",
+            ]
+        );
+        assert!(domain("10.0.0.1").is_err() && domain("").is_err());
+    }
 
     #[test]
     fn addresses_are_read_in_go_form_too() {

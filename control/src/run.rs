@@ -222,7 +222,7 @@ impl Parts {
         CertificateService::new(
             authority.clone(),
             self.store.clone(),
-            ApiServerTokens::new(self.client.clone()),
+            ApiServerTokens::new(self.client.clone(), self.config.token_audience.clone()),
             self.config.lifetimes(),
             self.metrics.clone(),
         )
