@@ -140,6 +140,70 @@ fn every_name_has_its_answer() {
 }
 
 #[test]
+fn a_service_of_the_very_name_comes_before_an_endpoint() {
+    let mut snapshot = shop();
+    let endpoint = "service web.shop:80 UNDECLARED [shop/web-v4] headless";
+    assert_eq!(line(&ask(&snapshot, "shop", "web-0.web:80")), endpoint);
+    let exact = "{kind: Service, metadata: {name: web-0, namespace: web}, \
+                 spec: {clusterIPs: [10.96.0.77], ports: [{port: 80}]}}";
+    snapshot.read_manifests(exact).unwrap();
+    for (name, expected) in [
+        ("web-0.web:80", "service web-0.web:80 UNDECLARED []"),
+        ("web-0.web.svc:80", "service web-0.web:80 UNDECLARED []"),
+        // What the service lacks nobody else has under its name.
+        ("web-0.web:81", "unknown"),
+        ("web-0.web.shop:80", endpoint),
+        ("web-0.web.shop.svc.cluster.local:80", endpoint),
+    ] {
+        assert_eq!(line(&ask(&snapshot, "shop", name)), expected, "{name}");
+    }
+}
+
+/// It is an alias in DNS: its traffic goes where its address says, to a service or out of the mesh.
+#[test]
+fn an_external_name_is_nobody_and_takes_nothing_from_others() {
+    let mut snapshot = shop();
+    let before = own(&snapshot, "shop", "reviews-v1-6d5f-aaaaa").message;
+    let alias = "{kind: Service, metadata: {name: alias, namespace: shop}, spec: {type: ExternalName, \
+                 externalName: reviews.shop.svc.cluster.local, selector: {app: reviews}, \
+                 clusterIP: None, ports: [{name: tcp, port: 9080}]}}";
+    snapshot.read_manifests(alias).unwrap();
+    for name in [
+        "elsewhere:80",
+        "elsewhere:443",
+        "elsewhere.shop.svc.cluster.local:80",
+        "alias:9080",
+        "pod.alias:9080",
+    ] {
+        assert_eq!(line(&ask(&snapshot, "shop", name)), "unknown", "{name}");
+    }
+    let after = own(&snapshot, "shop", "reviews-v1-6d5f-aaaaa").message;
+    assert_eq!(before, after);
+    let address = line(&ask(&snapshot, "shop", "10.96.0.10:9080"));
+    assert!(
+        address.starts_with("service reviews.shop:9080"),
+        "{address}"
+    );
+}
+
+#[test]
+fn names_and_hosts_are_of_the_clusters_own_domain() {
+    let cluster = Cluster {
+        domain: "corp.example".to_owned(),
+        ..Cluster::default()
+    };
+    let mut snapshot = Snapshot::new(cluster);
+    snapshot.read_manifests(SHOP).unwrap();
+    let Answer::Service(service) = ask(&snapshot, "home", "reviews.shop.svc.corp.example:9080")
+    else {
+        panic!("not a service");
+    };
+    assert_eq!(service.host, "reviews.shop.svc.corp.example");
+    let foreign = ask(&snapshot, "home", "reviews.shop.svc.cluster.local:9080");
+    assert_eq!(line(&foreign), "unknown");
+}
+
+#[test]
 fn endpoints_are_listed_while_they_serve_and_share_workloads() {
     let slice = endpoint_slice(&shop(), "shop", "reviews-v4")
         .message
