@@ -40,6 +40,10 @@ pub struct Metrics {
     pub services: Gauge,
     /// Events from watches.
     pub registry_events: Family<KindLabels, Tally>,
+    /// Names beyond what a stream may follow, by type.
+    pub names_refused: Family<TypeLabels, Tally>,
+    /// Connections that found no room.
+    pub connections_refused: Family<RefusalLabels, Tally>,
     /// TLS handshakes that failed, by reason.
     pub handshake_errors: Family<ReasonLabels, Tally>,
     /// Mesh configurations refused.
@@ -89,6 +93,8 @@ impl Metrics {
             stream_errors: Family::default(),
             services: Gauge::default(),
             registry_events: Family::default(),
+            names_refused: Family::default(),
+            connections_refused: Family::default(),
             handshake_errors: Family::default(),
             mesh_config_errors: Tally::default(),
             mesh_config_not_honoured: Gauge::default(),
@@ -151,6 +157,18 @@ impl Metrics {
             "lateen_control_stream_errors",
             "Streams refused or ended early",
             &self.stream_errors,
+        );
+        add(
+            registry,
+            "lateen_control_names_refused",
+            "Names beyond what a stream may follow, by type",
+            &self.names_refused,
+        );
+        add(
+            registry,
+            "lateen_control_connections_refused",
+            "Connections closed at once for want of room",
+            &self.connections_refused,
         );
         add(
             registry,
@@ -315,6 +333,15 @@ pub struct TypeLabels {
 /// Label `reason`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ReasonLabels {
+    /// One of a fixed set of words.
+    pub reason: &'static str,
+}
+
+/// Labels `port` and `reason`: where a connection was refused and why.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// What the port is for.
+    pub port: &'static str,
     /// One of a fixed set of words.
     pub reason: &'static str,
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use kube::Client;
 use lateen_wire::names::CONTROL;
 use tokio::net::TcpListener;
@@ -22,7 +21,7 @@ use crate::discovery::{Connections, Discovery, Limits};
 use crate::mesh::MeshWatch;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
-use crate::serve::{self, Incoming, Monitoring, OwnCertificate, Readiness};
+use crate::serve::{self, Door, Incoming, Monitoring, OwnCertificate, Port, Readiness};
 use crate::snapshot::store::Store;
 use crate::snapshot::watch::watch_cluster;
 use crate::{Config, Error};
@@ -62,8 +61,15 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
     // Pages are there to the very end.
     let mut pages = JoinSet::new();
-    pages.spawn(http(health, serve::health(parts.readiness.clone())));
-    pages.spawn(http(monitoring, serve::monitoring(parts.monitoring())));
+    let door = |listener, port| Door::new(listener, port, parts.metrics.clone());
+    pages.spawn(serve::serve_pages(
+        door(health, Port::HEALTH),
+        serve::health(parts.readiness.clone()),
+    ));
+    pages.spawn(serve::serve_pages(
+        door(monitoring, Port::MONITORING),
+        serve::monitoring(parts.monitoring()),
+    ));
     parts.spawn_until_stop(watch_cluster(
         parts.client.clone(),
         parts.store.clone(),
@@ -251,13 +257,6 @@ async fn client() -> Result<Client, Error> {
     Client::try_default()
         .await
         .map_err(|error| Error::kubernetes("find the API server", error))
-}
-
-/// Serves pages until the process ends, also while it is stopping.
-async fn http(listener: TcpListener, pages: Router) {
-    if let Err(error) = axum::serve(listener, pages).await {
-        error!(%error, "Serving HTTP pages failed.");
-    }
 }
 
 async fn stop_signal() {

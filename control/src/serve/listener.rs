@@ -1,45 +1,28 @@
 //! Accepts connections and makes handshakes, many at a time, none for long.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::door::{Door, Held, Port};
 use super::peer::Secured;
-use crate::error::Error;
 use crate::metrics::{Metrics, ReasonLabels};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at a time.
 const HANDSHAKES: usize = 1024;
-/// Pause when the system has no more file descriptors.
-const EXHAUSTED: Duration = Duration::from_millis(100);
-
-/// Binds a TCP port. The IPv6 wildcard serves both families; where the host has no IPv6 at all, it
-/// means the IPv4 one.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    let bound = match TcpListener::bind(address).await {
-        Err(_) if address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|source| Error::Bind { address, source })
-}
 
 /// Turns connections into secured ones.
 pub struct Incoming {
@@ -67,28 +50,21 @@ impl Incoming {
 
     async fn accept(self, ready: mpsc::Sender<io::Result<Secured>>) {
         let acceptor = TlsAcceptor::from(self.config);
-        let slots = Arc::new(Semaphore::new(HANDSHAKES));
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let door = Door::new(self.listener, Port::DISCOVERY, self.metrics.clone());
         loop {
-            let slot = tokio::select! {
-                slot = slots.clone().acquire_owned() => slot,
+            let turn = tokio::select! {
+                turn = handshakes.clone().acquire_owned() => turn,
                 () = self.stopping.cancelled() => return,
             };
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+            let (stream, address) = tokio::select! {
+                accepted = door.next() => accepted,
                 () = self.stopping.cancelled() => return,
-            };
-            let (stream, address) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "Accepting a connection failed.");
-                    sleep(EXHAUSTED).await;
-                    continue;
-                }
             };
             let (acceptor, metrics, ready) =
                 (acceptor.clone(), self.metrics.clone(), ready.clone());
             self.tasks.spawn(async move {
-                let _slot = slot;
+                let _turn = turn;
                 match handshake(&acceptor, stream, address).await {
                     // When nobody takes connections any more, this one is closed.
                     Ok(secured) => drop(ready.send(Ok(secured)).await),
@@ -107,11 +83,9 @@ impl Incoming {
 
 async fn handshake(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: Held,
     address: SocketAddr,
 ) -> Result<Secured, (&'static str, String)> {
-    // A small answer must not wait for more; where that cannot be set it merely waits.
-    let _ = stream.set_nodelay(true);
     match timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Ok(Secured::new(stream, address.ip())),
         Ok(Err(error)) => Err((reason(&error), error.to_string())),

@@ -1,17 +1,18 @@
-//! Plain HTTP: `/ready` on port 8080 for the kubelet, `/metrics` and small debug pages on 15014.
+//! Plain HTTP: `/ready` on port 8080 for the kubelet, `/metrics` and debug pages on 15014.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use tracing::error;
 
+use super::debug;
+use super::door::{Caller, Door};
 use crate::discovery::Connections;
 use crate::metrics::Metrics;
 use crate::snapshot::store::Store;
@@ -76,6 +77,14 @@ pub struct Monitoring {
     pub readiness: Arc<Readiness>,
 }
 
+/// Serves pages until the process ends, also while it is stopping.
+pub async fn serve_pages(door: Door, pages: Router) {
+    let pages = pages.into_make_service_with_connect_info::<Caller>();
+    if let Err(error) = axum::serve(door, pages).await {
+        error!(%error, "Serving HTTP pages failed.");
+    }
+}
+
 /// The pages of port 8080.
 pub fn health(readiness: Arc<Readiness>) -> Router {
     Router::new()
@@ -88,11 +97,8 @@ pub fn monitoring(state: Monitoring) -> Router {
     let readiness = state.readiness.clone();
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/debug/connections", get(connections))
-        .route("/debug/syncz", get(sync))
-        .route("/debug/registryz", get(registry))
-        .route("/debug/mesh", get(mesh))
-        .with_state(state)
+        .with_state(state.clone())
+        .merge(debug::pages(state))
         .merge(health(readiness))
 }
 
@@ -120,73 +126,42 @@ async fn metrics(State(state): State<Monitoring>) -> Response {
     }
 }
 
-async fn connections(State(state): State<Monitoring>) -> Json<Value> {
-    let clients: Vec<Value> = state
-        .connections
-        .list()
-        .iter()
-        .map(|connection| connection.to_json())
-        .collect();
-    Json(json!({ "totalClients": clients.len(), "clients": clients }))
-}
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::ConnectInfo;
+    use axum::http::Request;
+    use tower::ServiceExt;
 
-/// Which proxies have acknowledged all they were sent.
-async fn sync(State(state): State<Monitoring>) -> Json<Value> {
-    let connections = state.connections.list();
-    Json(
-        connections
-            .iter()
-            .map(|connection| connection.to_json())
-            .collect(),
-    )
-}
+    use super::*;
+    use crate::snapshot::Cluster;
 
-async fn registry(State(state): State<Monitoring>) -> Json<Value> {
-    let snapshot = state.store.read();
-    let services: BTreeMap<String, Value> = snapshot
-        .services()
-        .map(|service| {
-            let ports: Vec<Value> = service
-                .ports
-                .iter()
-                .map(|port| {
-                    json!({
-                        "name": *port.name,
-                        "port": port.number,
-                        "protocol": port.protocol.as_str_name(),
-                    })
-                })
-                .collect();
-            let slices: Vec<&str> = snapshot
-                .slices_of(&service.namespace, &service.name)
-                .collect();
-            (
-                format!("{}/{}", service.namespace, service.name),
-                json!({
-                    "addresses": service.addresses,
-                    "headless": service.headless,
-                    "ports": ports,
-                    "endpointSlices": slices,
-                }),
-            )
-        })
-        .collect();
-    Json(json!(services))
-}
+    async fn ask(path: &str, from: &str) -> StatusCode {
+        let metrics = Arc::new(Metrics::new());
+        let pages = monitoring(Monitoring {
+            store: Arc::new(Store::new(Cluster::default())),
+            connections: Arc::new(Connections::new(metrics.clone())),
+            metrics,
+            readiness: Arc::default(),
+        });
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = path.parse().unwrap();
+        let caller = Caller(from.parse().unwrap());
+        request.extensions_mut().insert(ConnectInfo(caller));
+        pages.oneshot(request).await.unwrap().status()
+    }
 
-/// The mesh settings in force, as proxies get them.
-async fn mesh(State(state): State<Monitoring>) -> Json<Value> {
-    let snapshot = state.store.read();
-    let mesh = snapshot.mesh();
-    Json(json!({
-        "trustDomain": mesh.trust_domain,
-        "trustDomainAliases": mesh.trust_domain_aliases,
-        "connectTimeoutMs": mesh.connect_timeout_ms,
-        "protocolDetectionTimeoutMs": mesh.protocol_detection_timeout_ms,
-        "accessLogFile": mesh.access_log_file,
-        "accessLogJson": mesh.access_log_json,
-        "accessLogFormat": mesh.access_log_format,
-        "registryOnly": mesh.registry_only,
-        "enableAutoMtls": !mesh.auto_mtls_disabled,
-    }))
+    #[tokio::test]
+    async fn debug_pages_are_for_callers_from_loopback() {
+        for page in ["connections", "syncz", "registryz", "mesh"] {
+            let page = format!("/debug/{page}");
+            assert_eq!(ask(&page, "127.0.0.1").await, StatusCode::OK, "{page}");
+            assert_eq!(ask(&page, "::1").await, StatusCode::OK, "{page}");
+            for stranger in ["10.244.0.5", "fd00:244::5"] {
+                assert_eq!(ask(&page, stranger).await, StatusCode::FORBIDDEN, "{page}");
+            }
+        }
+        assert_eq!(ask("/metrics", "10.244.0.5").await, StatusCode::OK);
+        assert_eq!(ask("/nothing", "10.244.0.5").await, StatusCode::NOT_FOUND);
+    }
 }

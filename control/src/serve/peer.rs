@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lateen_wire::Identity;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 use x509_parser::extensions::GeneralName;
+
+use super::door::Held;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -51,14 +52,14 @@ impl PeerCertificate {
 
 /// A connection after its handshake.
 pub struct Secured {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Held>,
     peer: Peer,
 }
 
 impl Secured {
     /// Notes who is at the other end.
     #[must_use]
-    pub fn new(stream: TlsStream<TcpStream>, address: IpAddr) -> Self {
+    pub fn new(stream: TlsStream<Held>, address: IpAddr) -> Self {
         let certificate = stream
             .get_ref()
             .1
