@@ -2,7 +2,8 @@
 //!
 //! Both families are read first, so that what is missing is found before anything changes. A family
 //! that is as it should be is left alone. Any other is changed in one transaction and read again. If
-//! one fails, what was done to it and to the other is taken back.
+//! one fails, what was done to it and to the other is taken back. All this is one run's turn: another
+//! run in the same network namespace waits.
 
 use crate::Error;
 use crate::family::Family;
@@ -12,6 +13,7 @@ use crate::options::Options;
 use crate::pod::{self, Ipv6};
 use crate::report;
 use crate::rules;
+use crate::turn::Turn;
 
 /// Makes the rules that the options ask for, or removes ours if they ask for that.
 ///
@@ -21,6 +23,7 @@ pub fn apply(options: &Options, ipv6: Ipv6) -> Result<(), Error> {
     if !pod::may_change_rules() {
         return Err(Error::Capability);
     }
+    let _turn = Turn::wait().map_err(|cause| Error::Turn { cause })?;
     let mut sides = Vec::new();
     let mut leftovers = Vec::new();
     for family in ipv6.families() {

@@ -19,6 +19,14 @@ pub enum Error {
         "Cannot change packet rules: the capability CAP_NET_ADMIN is missing. Run as root with NET_ADMIN and NET_RAW in securityContext.capabilities.add of the container, in a namespace whose pod security level allows them"
     )]
     Capability,
+    /// Another run in this network namespace does not end.
+    #[error(
+        "Cannot begin while another run changes the packet rules of this pod: {cause}. Look for lateen-init processes that hang"
+    )]
+    Turn {
+        /// Why this run's turn did not come.
+        cause: io::Error,
+    },
     /// A program of the packet filter failed, or is not there.
     #[error("Cannot {attempt} the {family} packet rules: {failure}")]
     Iptables {

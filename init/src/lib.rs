@@ -18,6 +18,7 @@ pub mod pod;
 mod probe;
 mod report;
 pub mod rules;
+mod turn;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

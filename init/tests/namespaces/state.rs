@@ -249,6 +249,37 @@ fn a_dry_run_changes_nothing_and_prints_what_would_be_applied() {
 }
 
 #[test]
+fn runs_at_the_same_moment_take_turns() {
+    for variant in VARIANTS {
+        let reference = Namespace::new();
+        run(&reference, &flags(DEFAULT, variant));
+        let whole = our_rules(&reference, variant);
+        let namespace = Namespace::new();
+        let same = flags(DEFAULT, variant);
+        let others: [&[&str]; 3] = [&["--cleanup-only"], &DEFAULT[..2], &[]];
+        let others = others.map(|other| flags(other, variant));
+        // Runs that want the same, and then some that want something else.
+        for all in [vec![&same; 10], others.iter().cycle().take(9).collect()] {
+            let started: Vec<_> = all
+                .iter()
+                .map(|flags| {
+                    let mut command = program();
+                    command.args(*flags).stderr(Stdio::piped());
+                    namespace.enter(|| command.spawn().unwrap())
+                })
+                .collect();
+            for child in started {
+                let output = child.wait_with_output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{variant}: {said}");
+            }
+            run(&namespace, &same);
+            assert_eq!(our_rules(&namespace, variant), whole, "{variant}");
+        }
+    }
+}
+
+#[test]
 fn killed_at_any_point_each_family_is_whole_or_empty() {
     // The children of killed programs become ours, so that one can wait for them.
     set_child_subreaper(true).unwrap();
