@@ -129,10 +129,9 @@ impl AggregatedDiscoveryService for Discovery {
             limits: self.limits,
             requests,
             responses,
-            end: Instant::now()
-                + certificate
-                    .life_left
-                    .min(LIFE.mul_f64(0.5 + fastrand::f64())),
+            end: certificate
+                .end
+                .min(Instant::now() + LIFE.mul_f64(0.5 + fastrand::f64())),
             stopping: self.stopping.clone(),
             state: State::new(&namespace, &pod, &self.limits),
         };
@@ -144,8 +143,9 @@ impl AggregatedDiscoveryService for Discovery {
 impl Discovery {
     /// The workload certificate that the connection was made with.
     fn certificate(&self, peer: &Peer) -> Result<PeerCertificate, Status> {
-        let certificate = peer.certificate.clone().ok_or_else(|| {
-            let message = "discovery needs a client certificate with a workload's identity";
+        let certificate = peer.certificate().cloned().ok_or_else(|| {
+            let message =
+                "discovery needs a client certificate with a workload's identity, valid now";
             self.refuse("no_certificate", Status::unauthenticated(message))
         })?;
         let snapshot = self.store.read();

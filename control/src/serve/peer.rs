@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lateen_wire::Identity;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 use x509_parser::extensions::GeneralName;
@@ -20,8 +21,17 @@ use super::door::Held;
 pub struct Peer {
     /// The address it connected from; IPv4-mapped IPv6 is never here.
     pub address: IpAddr,
-    /// What its certificate says, if it has shown one of ours.
-    pub certificate: Option<PeerCertificate>,
+    certificate: Option<PeerCertificate>,
+}
+
+impl Peer {
+    /// Its certificate, if it has shown one of ours that has not ended since. A connection may
+    /// outlive it.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&PeerCertificate> {
+        let certificate = self.certificate.as_ref()?;
+        (certificate.end > Instant::now()).then_some(certificate)
+    }
 }
 
 /// A verified workload certificate.
@@ -29,8 +39,8 @@ pub struct Peer {
 pub struct PeerCertificate {
     /// Its only URI.
     pub identity: Identity,
-    /// How long it was still valid when the connection was made.
-    pub life_left: Duration,
+    /// When it ends.
+    pub end: Instant,
 }
 
 impl PeerCertificate {
@@ -43,9 +53,10 @@ impl PeerCertificate {
         };
         let end = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
         let end = UNIX_EPOCH + Duration::from_secs(end);
+        let life_left = end.duration_since(SystemTime::now()).unwrap_or_default();
         Some(Self {
             identity: uri.parse().ok()?,
-            life_left: end.duration_since(SystemTime::now()).unwrap_or_default(),
+            end: Instant::now() + life_left,
         })
     }
 }

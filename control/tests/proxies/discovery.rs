@@ -15,6 +15,7 @@ use prost_types::{Struct, Value, value::Kind};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::support::{Control, eventually};
@@ -39,6 +40,15 @@ impl Proxy {
             .connect(certificate)
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
+        Self::over(channel, pod, first).await
+    }
+
+    /// Opens a stream on a connection that is there already.
+    async fn over(
+        channel: Channel,
+        pod: &str,
+        first: DeltaDiscoveryRequest,
+    ) -> Result<Self, Status> {
         let (requests, stream) = mpsc::channel(16);
         let first = DeltaDiscoveryRequest {
             node: Some(node(pod)),
@@ -355,4 +365,39 @@ async fn a_pod_has_only_so_many_streams() {
     drop(second);
     eventually("room for a stream", || control.metrics.streams.get() < 2).await;
     Proxy::client(&control, ask()).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_certificate_and_the_connection_has_no_other() {
+    let control = Control::start(Limits::default()).await;
+    let certificate = control.short_lived("client", Duration::from_secs(4));
+    let channel = control.connect(Some(&certificate)).await.unwrap();
+    let ask = || subscribe(DESTINATION, &["web:80"]);
+    let mut proxy = Proxy::over(channel.clone(), "client", ask()).await.unwrap();
+    proxy.next().await.unwrap();
+    assert_eq!(proxy.next().await.unwrap_err().code(), Code::Unavailable);
+    let again = Proxy::over(channel, "client", ask()).await;
+    assert_eq!(again.err().unwrap().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn an_alias_of_the_trust_domain_is_as_good() {
+    let control = Control::start(Limits::default()).await;
+    let identity = Identity::new("old.domain", "shop", "client").unwrap();
+    let certificate = control
+        .authority
+        .issue(&Subject::Workload(identity), Duration::from_secs(60))
+        .unwrap();
+    let open = || {
+        let ask = subscribe(DESTINATION, &["web:80"]);
+        Proxy::open(&control, Some(&certificate), "client", ask)
+    };
+    let refused = open().await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    control.store.update(|snapshot, changed| {
+        let mut mesh = snapshot.mesh().clone();
+        mesh.trust_domain_aliases = vec!["old.domain".to_owned()];
+        snapshot.set_mesh(mesh, changed);
+    });
+    assert!(open().await.is_ok());
 }

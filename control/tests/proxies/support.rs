@@ -134,9 +134,14 @@ impl Control {
 
     /// A certificate of a service account of the shop.
     pub(crate) fn certificate(&self, service_account: &str) -> Issued {
+        self.short_lived(service_account, Duration::from_secs(60))
+    }
+
+    /// A certificate of a service account of the shop that lives for so long.
+    pub(crate) fn short_lived(&self, service_account: &str, life: Duration) -> Issued {
         let identity = Identity::new("cluster.local", "shop", service_account).unwrap();
         self.authority
-            .issue(&Subject::Workload(identity), Duration::from_secs(60))
+            .issue(&Subject::Workload(identity), life)
             .unwrap()
     }
 
