@@ -8,7 +8,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::store::Store;
 
 /// How long a caller may be ahead of our watches: the kubelet reports a pod's address after the
-/// pod's first container has started.
+/// pod's first container has started, and the address of a sandbox that it made anew later still.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who a caller says it is, and where it calls from.
@@ -60,8 +60,11 @@ impl Denied {
     /// Whether the watches may only be late.
     const fn may_pass(&self) -> bool {
         match self {
-            Self::NoSuchPod(_) | Self::OtherUid(_) | Self::NoAddress(_) => true,
-            Self::OtherServiceAccount { .. } | Self::OtherAddress { .. } => false,
+            Self::NoSuchPod(_)
+            | Self::OtherUid(_)
+            | Self::NoAddress(_)
+            | Self::OtherAddress { .. } => true,
+            Self::OtherServiceAccount { .. } => false,
         }
     }
 }

@@ -102,6 +102,25 @@ async fn claims_that_are_not_true_are_refused() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_watches_have_not_seen_yet_is_waited_for() {
+    let control = Control::start(Limits::default()).await;
+    let moved = "{kind: Pod, metadata: {name: elsewhere, namespace: shop, uid: elsewhere-uid}, \
+                 spec: {serviceAccountName: elsewhere}, status: {podIPs: [{ip: 127.0.0.1}]}}";
+    let asking = ask(&control, "shop/elsewhere/elsewhere/elsewhere-uid", csr());
+    let moving = async {
+        eventually("the request", || {
+            control.metrics.authority.requests.get() == 1
+        })
+        .await;
+        control.store.update(|snapshot, changed| {
+            changed.extend(snapshot.read_manifests(moved).unwrap());
+        });
+    };
+    let (chain, ()) = tokio::join!(asking, moving);
+    assert_eq!(chain.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_pod_that_the_watches_have_not_seen_yet_is_waited_for() {
     let control = Control::start(Limits::default()).await;
     let late = "{kind: Pod, metadata: {name: late, namespace: shop, uid: late-uid}, \
