@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lateen_wire::Identity;
+
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::Store;
 
@@ -43,6 +45,20 @@ pub enum Denied {
         /// Whom the caller proved to be.
         service_account: String,
     },
+    /// The identity is of another mesh.
+    #[error("trust domain '{0}' is not of this mesh")]
+    OtherTrustDomain(String),
+    /// Nobody has the address for itself.
+    #[error("address {0} is not of a pod with an address of its own")]
+    NobodyThere(IpAddr),
+    /// The pod at the address is of another namespace.
+    #[error("pod {pod} is not of namespace {namespace}")]
+    OtherNamespace {
+        /// Namespace and name.
+        pod: String,
+        /// The namespace that the caller proved to be of.
+        namespace: String,
+    },
     /// The pod has no address, so far as we know.
     #[error("pod {0} has no address yet")]
     NoAddress(String),
@@ -63,8 +79,11 @@ impl Denied {
             Self::NoSuchPod(_)
             | Self::OtherUid(_)
             | Self::NoAddress(_)
+            | Self::NobodyThere(_)
             | Self::OtherAddress { .. } => true,
-            Self::OtherServiceAccount { .. } => false,
+            Self::OtherServiceAccount { .. }
+            | Self::OtherNamespace { .. }
+            | Self::OtherTrustDomain(_) => false,
         }
     }
 }
@@ -75,11 +94,7 @@ impl Claim {
     /// # Errors
     /// What is not true about it.
     pub async fn verify(&self, store: &Store) -> Result<(), Denied> {
-        let check = |snapshot: &Snapshot| match self.check(snapshot) {
-            Err(denied) if denied.may_pass() => Err(denied),
-            verdict => Ok(verdict),
-        };
-        store.wait_for(PATIENCE, check).await?
+        patiently(store, |snapshot| self.check(snapshot)).await
     }
 
     fn check(&self, snapshot: &Snapshot) -> Result<(), Denied> {
@@ -112,4 +127,61 @@ impl Claim {
             address: self.address,
         })
     }
+}
+
+/// Checks that a pod with this identity has this address for itself: for callers who prove who they
+/// are and name no pod. Gives the watches a moment to catch up.
+///
+/// # Errors
+/// Who is there instead.
+pub async fn verify_address(
+    identity: &Identity,
+    address: IpAddr,
+    store: &Store,
+) -> Result<(), Denied> {
+    patiently(store, |snapshot| {
+        check_trust_domain(identity, snapshot)?;
+        let pod = snapshot
+            .pod_at(address)
+            .ok_or(Denied::NobodyThere(address))?;
+        let name = || format!("{}/{}", pod.namespace, pod.name);
+        if *pod.namespace != *identity.namespace() {
+            return Err(Denied::OtherNamespace {
+                pod: name(),
+                namespace: identity.namespace().to_owned(),
+            });
+        }
+        if *pod.service_account != *identity.service_account() {
+            return Err(Denied::OtherServiceAccount {
+                pod: name(),
+                service_account: identity.service_account().to_owned(),
+            });
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Checks that an identity is of this mesh, under its present name or another (`trustDomainAliases`).
+///
+/// # Errors
+/// When it is not.
+pub fn check_trust_domain(identity: &Identity, snapshot: &Snapshot) -> Result<(), Denied> {
+    let (mesh, domain) = (snapshot.mesh(), identity.trust_domain());
+    if mesh.trust_domain == domain || mesh.trust_domain_aliases.iter().any(|a| a == domain) {
+        return Ok(());
+    }
+    Err(Denied::OtherTrustDomain(domain.to_owned()))
+}
+
+/// What a check says, once it says it for good or the watches have had their time.
+async fn patiently(
+    store: &Store,
+    check: impl Fn(&Snapshot) -> Result<(), Denied>,
+) -> Result<(), Denied> {
+    let passing = |snapshot: &Snapshot| match check(snapshot) {
+        Err(denied) if denied.may_pass() => Err(denied),
+        verdict => Ok(verdict),
+    };
+    store.wait_for(PATIENCE, passing).await?
 }

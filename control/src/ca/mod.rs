@@ -11,7 +11,7 @@ mod token;
 
 pub use authority::{Authority, Issued, Material, Signed, Subject};
 pub use lifetime::Lifetimes;
-pub use request::{PublicKey, RequestError};
+pub use request::{PublicKey, RequestError, SigningRequest};
 pub use service::CertificateService;
 pub use token::{ApiServerTokens, Bearer, TokenError, Tokens};
 

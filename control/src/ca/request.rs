@@ -1,6 +1,7 @@
 //! Certificate requests (PKCS#10, RFC 2986): the signature must be good, and the public key is all
-//! that is taken from them.
+//! that is taken from them. Names that they ask for are only compared with what the caller may have.
 
+use lateen_wire::Identity;
 use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData,
     SignatureAlgorithm, SubjectPublicKeyInfo,
@@ -8,6 +9,7 @@ use rcgen::{
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as ParsedKey;
 
@@ -37,12 +39,20 @@ pub enum RequestError {
 #[derive(Debug)]
 pub struct PublicKey(SubjectPublicKeyInfo);
 
-impl PublicKey {
+/// A certificate request that its key's owner has made.
+#[derive(Debug)]
+pub struct SigningRequest {
+    /// The key to sign.
+    pub key: PublicKey,
+    uris: Vec<String>,
+}
+
+impl SigningRequest {
     /// Reads and checks a request.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn of_request(pem: &str) -> Result<Self, RequestError> {
+    pub fn parse(pem: &str) -> Result<Self, RequestError> {
         if pem.len() > MAX_SIZE {
             return Err(RequestError::TooLong);
         }
@@ -71,8 +81,43 @@ impl PublicKey {
         request
             .verify_signature()
             .map_err(|_| RequestError::BadSignature)?;
-        Ok(Self(key))
+        Ok(Self {
+            key: PublicKey(key),
+            uris: uris(&request),
+        })
     }
+
+    /// An identity that is asked for and that the caller does not have, if there is one. Under which
+    /// trust domain it is asked for does not count: we sign for our own.
+    #[must_use]
+    pub fn asks_for_other_than(&self, own: &Identity) -> Option<&str> {
+        let is_own = |uri: &&String| {
+            uri.parse::<Identity>().is_ok_and(|asked| {
+                asked.namespace() == own.namespace()
+                    && asked.service_account() == own.service_account()
+            })
+        };
+        self.uris
+            .iter()
+            .find(|uri| !is_own(uri))
+            .map(String::as_str)
+    }
+}
+
+/// The URIs among the alternative names that are asked for.
+fn uris(request: &X509CertificationRequest<'_>) -> Vec<String> {
+    let extensions = request.requested_extensions().into_iter().flatten();
+    let names = extensions.filter_map(|extension| match extension {
+        ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+        _ => None,
+    });
+    names
+        .flatten()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 impl PublicKeyData for PublicKey {

@@ -1,5 +1,7 @@
 //! Istio's certificate service (`istio.v1.auth.IstioCertificateService`). A certificate is given
-//! to the live pod that a token is bound to, calling from that pod's address, and to nobody else.
+//! to the live pod that a token is bound to, calling from that pod's address, and to nobody else. Who
+//! has no token may renew the certificate that the connection was made with, from a live pod of
+//! that identity.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +16,9 @@ use tracing::{info, warn};
 
 use super::authority::{Authority, Subject};
 use super::lifetime::Lifetimes;
-use super::request::PublicKey;
+use super::request::SigningRequest;
 use super::token::{Bearer, TokenError, Tokens};
-use crate::caller::Claim;
+use crate::caller::{self, Claim};
 use crate::limit::Buckets;
 use crate::metrics::Metrics;
 use crate::serve::Peer;
@@ -62,25 +64,31 @@ impl<T: Tokens> CertificateService<T> {
         }
     }
 
-    /// Who calls, proved by its token and by where it calls from.
+    /// Who calls, proved by its token or certificate and by where it calls from. Who shows a token
+    /// is judged by it, whatever its certificate says.
     async fn identify(&self, peer: &Peer, headers: &MetadataMap) -> Result<Identity, Status> {
-        let identity = match self.review(headers).await {
-            Ok(bearer) => self.identity_of(bearer, peer).await,
-            Err(status) => Err(status),
-        };
-        identity.inspect_err(|status| {
-            warn!(reason = status.message(), address = %peer.address, "A certificate is refused.");
-            let counters = &self.metrics.authority;
-            match status.code() {
-                Code::PermissionDenied => counters.identity_errors.inc(),
-                _ => counters.authentication_failures.inc(),
+        match bearer_token(headers) {
+            Some(token) => {
+                let bearer = self.review(token).await?;
+                self.identity_of_bearer(bearer, peer).await
             }
-        })
+            None => self.identity_of_certificate(peer).await,
+        }
     }
 
-    async fn review(&self, headers: &MetadataMap) -> Result<Bearer, Status> {
-        let token = bearer_token(headers)
-            .ok_or_else(|| Status::unauthenticated("the request has no bearer token"))?;
+    /// Counts a refusal and tells it.
+    fn refused(&self, peer: &Peer, status: &Status) {
+        warn!(reason = status.message(), address = %peer.address, "A certificate is refused.");
+        let counters = &self.metrics.authority;
+        match status.code() {
+            Code::PermissionDenied => counters.identity_errors.inc(),
+            Code::InvalidArgument => counters.parsing_errors.inc(),
+            Code::Internal => counters.signing_errors.inc(),
+            _ => counters.authentication_failures.inc(),
+        }
+    }
+
+    async fn review(&self, token: &str) -> Result<Bearer, Status> {
         // Never closed, so there is always a permit in the end.
         let _permit = self.reviews.acquire().await;
         self.tokens.review(token).await.map_err(|error| {
@@ -93,16 +101,14 @@ impl<T: Tokens> CertificateService<T> {
         })
     }
 
-    async fn identity_of(&self, bearer: Bearer, peer: &Peer) -> Result<Identity, Status> {
+    async fn identity_of_bearer(&self, bearer: Bearer, peer: &Peer) -> Result<Identity, Status> {
         let Bearer {
             namespace,
             service_account,
             pod,
             uid,
         } = bearer;
-        let trust_domain = self.store.read().mesh().trust_domain.clone();
-        let identity = Identity::new(&trust_domain, &namespace, &service_account)
-            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        let identity = self.identity(&namespace, &service_account)?;
         let claim = Claim {
             namespace,
             pod,
@@ -117,34 +123,46 @@ impl<T: Tokens> CertificateService<T> {
         Ok(identity)
     }
 
+    /// The same identity again, under the mesh's present trust domain.
+    async fn identity_of_certificate(&self, peer: &Peer) -> Result<Identity, Status> {
+        let certificate = peer.certificate().ok_or_else(|| {
+            Status::unauthenticated("the caller has neither a bearer token nor a valid certificate")
+        })?;
+        let proved = &certificate.identity;
+        caller::verify_address(proved, peer.address, &self.store)
+            .await
+            .map_err(|denied| Status::permission_denied(denied.to_string()))?;
+        self.identity(proved.namespace(), proved.service_account())
+    }
+
+    fn identity(&self, namespace: &str, service_account: &str) -> Result<Identity, Status> {
+        let trust_domain = self.store.read().mesh().trust_domain.clone();
+        Identity::new(&trust_domain, namespace, service_account)
+            .map_err(|error| Status::permission_denied(error.to_string()))
+    }
+
     fn sign(
         &self,
         identity: &Identity,
         request: &IstioCertificateRequest,
     ) -> Result<IstioCertificateResponse, Status> {
-        let counters = &self.metrics.authority;
-        let invalid = |message: String| {
-            counters.parsing_errors.inc();
-            Status::invalid_argument(message)
-        };
-        let life = self
-            .lifetimes
-            .granted(request.validity_duration)
-            .ok_or_else(|| {
-                invalid(format!(
-                    "a validity of {} seconds is impossible",
-                    request.validity_duration
-                ))
-            })?;
-        let key =
-            PublicKey::of_request(&request.csr).map_err(|error| invalid(error.to_string()))?;
+        let seconds = request.validity_duration;
+        let life = self.lifetimes.granted(seconds).ok_or_else(|| {
+            Status::invalid_argument(format!("a validity of {seconds} seconds is impossible"))
+        })?;
+        let request = SigningRequest::parse(&request.csr)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if let Some(other) = request.asks_for_other_than(identity) {
+            let message = format!("{identity} may not have a certificate for {other}");
+            return Err(Status::permission_denied(message));
+        }
         let subject = Subject::Workload(identity.clone());
-        let signed = self.authority.sign(&key, &subject, life).map_err(|error| {
-            counters.signing_errors.inc();
+        let signed = self.authority.sign(&request.key, &subject, life);
+        let signed = signed.map_err(|error| {
             warn!(%error, %identity, "Signing failed.");
             Status::internal("signing failed")
         })?;
-        counters.issued.inc();
+        self.metrics.authority.issued.inc();
         info!(%identity, not_after = %signed.not_after, "Signed a certificate.");
         Ok(IstioCertificateResponse {
             cert_chain: signed.chain,
@@ -168,8 +186,13 @@ impl<T: Tokens> IstioCertificateService for CertificateService<T> {
                 "too many certificate requests; wait a second",
             ));
         }
-        let identity = self.identify(&peer, request.metadata()).await?;
-        self.sign(&identity, request.get_ref()).map(Response::new)
+        let signed = match self.identify(&peer, request.metadata()).await {
+            Ok(identity) => self.sign(&identity, request.get_ref()),
+            Err(status) => Err(status),
+        };
+        signed
+            .map(Response::new)
+            .inspect_err(|status| self.refused(&peer, status))
     }
 }
 

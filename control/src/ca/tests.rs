@@ -48,7 +48,7 @@ fn only_the_key_of_a_request_is_used() {
         &PKCS_ED25519,
     ] {
         let (key, csr) = request(algorithm);
-        let public = PublicKey::of_request(&csr).unwrap();
+        let public = SigningRequest::parse(&csr).unwrap().key;
         let signed = authority()
             .sign(&public, &workload(), Duration::from_secs(60))
             .unwrap();
@@ -80,20 +80,35 @@ fn only_the_key_of_a_request_is_used() {
 }
 
 #[test]
+fn a_request_tells_whom_it_asks_for() {
+    let (_, csr) = request(&PKCS_ECDSA_P256_SHA256);
+    let request = SigningRequest::parse(&csr).unwrap();
+    let asks = |domain, namespace, account| {
+        let own = Identity::new(domain, namespace, account).unwrap();
+        request.asks_for_other_than(&own)
+    };
+    let teller = "spiffe://cluster.local/ns/bank/sa/teller";
+    assert_eq!(asks("cluster.local", "bank", "teller"), None);
+    assert_eq!(asks("renamed", "bank", "teller"), None);
+    assert_eq!(asks("cluster.local", "bank", "guard"), Some(teller));
+    assert_eq!(asks("cluster.local", "shop", "teller"), Some(teller));
+}
+
+#[test]
 fn bad_requests_are_refused() {
     let (_, good) = request(&PKCS_ECDSA_P256_SHA256);
     assert_eq!(
-        PublicKey::of_request("hello").unwrap_err(),
+        SigningRequest::parse("hello").unwrap_err(),
         RequestError::Malformed
     );
     let long = format!("{good}{}", " ".repeat(20_000));
     assert_eq!(
-        PublicKey::of_request(&long).unwrap_err(),
+        SigningRequest::parse(&long).unwrap_err(),
         RequestError::TooLong
     );
     let (_, curve) = request(&PKCS_ECDSA_P521_SHA512);
     assert_eq!(
-        PublicKey::of_request(&curve).unwrap_err(),
+        SigningRequest::parse(&curve).unwrap_err(),
         RequestError::UnsupportedKey
     );
 }
@@ -126,7 +141,7 @@ fn a_request_with_somebody_elses_key_is_refused() {
         lines.join("\n")
     );
     assert_eq!(
-        PublicKey::of_request(&forged).unwrap_err(),
+        SigningRequest::parse(&forged).unwrap_err(),
         RequestError::BadSignature
     );
 }
@@ -135,7 +150,7 @@ fn a_request_with_somebody_elses_key_is_refused() {
 fn no_certificate_outlives_its_authority() {
     let authority = authority();
     let (_, csr) = request(&PKCS_ECDSA_P256_SHA256);
-    let key = PublicKey::of_request(&csr).unwrap();
+    let key = SigningRequest::parse(&csr).unwrap().key;
     let century = Duration::from_secs(100 * 365 * 86_400);
     let signed = authority.sign(&key, &workload(), century).unwrap();
     assert_eq!(signed.not_after, authority.not_after());

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use super::answers::Answers;
 use super::connections::{Connection, Connections};
 use super::stream::{State, Stream};
-use crate::caller::Claim;
+use crate::caller::{self, Claim};
 use crate::metrics::{Metrics, ReasonLabels};
 use crate::serve::{Peer, PeerCertificate};
 use crate::snapshot::store::Store;
@@ -148,13 +148,12 @@ impl Discovery {
                 "discovery needs a client certificate with a workload's identity, valid now";
             self.refuse("no_certificate", Status::unauthenticated(message))
         })?;
-        let snapshot = self.store.read();
-        let mesh = snapshot.mesh();
-        let domain = certificate.identity.trust_domain();
-        if domain != mesh.trust_domain && !mesh.trust_domain_aliases.iter().any(|a| a == domain) {
-            let message = format!("trust domain '{domain}' is not of this mesh");
-            return Err(self.refuse("trust_domain", Status::unauthenticated(message)));
-        }
+        caller::check_trust_domain(&certificate.identity, &self.store.read()).map_err(
+            |denied| {
+                let status = Status::unauthenticated(denied.to_string());
+                self.refuse("trust_domain", status)
+            },
+        )?;
         Ok(certificate)
     }
 

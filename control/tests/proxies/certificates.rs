@@ -1,9 +1,13 @@
 //! The certificate service over TLS: who gets a certificate, and what everybody else gets.
 
+use std::time::Duration;
+
+use lateen_control::ca::{Issued, Subject};
 use lateen_control::discovery::Limits;
+use lateen_wire::Identity;
 use lateen_wire::ca::IstioCertificateRequest;
 use lateen_wire::ca::istio_certificate_service_client::IstioCertificateServiceClient;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,16 +20,32 @@ use crate::support::{Control, eventually};
 const CLIENT: &str = "shop/client/client/client-uid";
 
 fn csr() -> String {
+    request_for(&[])
+}
+
+/// A request that asks for these identities.
+fn request_for(uris: &[&str]) -> String {
     let key = KeyPair::generate().unwrap();
-    CertificateParams::default()
-        .serialize_request(&key)
-        .unwrap()
-        .pem()
-        .unwrap()
+    let mut parameters = CertificateParams::default();
+    let names = uris
+        .iter()
+        .map(|&uri| SanType::URI(uri.try_into().unwrap()));
+    parameters.subject_alt_names = names.collect();
+    parameters.serialize_request(&key).unwrap().pem().unwrap()
 }
 
 async fn ask(control: &Control, token: &str, csr: String) -> Result<Vec<String>, Status> {
-    let channel = control.connect(None).await.unwrap();
+    ask_with(control, None, token, csr).await
+}
+
+/// Asks over a connection with a certificate, or without.
+async fn ask_with(
+    control: &Control,
+    certificate: Option<&Issued>,
+    token: &str,
+    csr: String,
+) -> Result<Vec<String>, Status> {
+    let channel = control.connect(certificate).await.unwrap();
     let mut client = IstioCertificateServiceClient::new(channel);
     let mut request = Request::new(IstioCertificateRequest {
         csr,
@@ -99,6 +119,55 @@ async fn claims_that_are_not_true_are_refused() {
         assert_eq!(answer.unwrap_err().code(), Code::PermissionDenied);
     }
     assert_eq!(control.metrics.authority.identity_errors.get(), 4);
+}
+
+#[tokio::test]
+async fn nobody_gets_a_certificate_for_somebody_else() {
+    let control = Control::start(Limits::default()).await;
+    let own = "spiffe://cluster.local/ns/shop/sa/client";
+    let other = "spiffe://cluster.local/ns/shop/sa/web";
+    assert!(ask(&control, CLIENT, request_for(&[own])).await.is_ok());
+    for asked in [&[other][..], &[own, other], &["https://example.com"]] {
+        let refused = ask(&control, CLIENT, request_for(asked)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    }
+    assert_eq!(control.metrics.authority.identity_errors.get(), 3);
+    assert_eq!(control.metrics.authority.issued.get(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_is_good_for_another_of_the_same_identity_from_its_pod() {
+    let control = Control::start(Limits::default()).await;
+    let of = |name| Some(control.certificate(name));
+    // The pod at this address runs as `client`.
+    let (client, elsewhere) = (of("client"), of("elsewhere"));
+    let other = request_for(&["spiffe://cluster.local/ns/shop/sa/elsewhere"]);
+    let identity = Identity::new("cluster.local", "home", "client").unwrap();
+    let namespace = control
+        .authority
+        .issue(&Subject::Workload(identity), Duration::from_secs(60))
+        .ok();
+    for (certificate, token, csr, code) in [
+        (&client, "", csr(), Code::Ok),
+        (&client, "", other, Code::PermissionDenied),
+        (&elsewhere, "", csr(), Code::PermissionDenied),
+        (&namespace, "", csr(), Code::PermissionDenied),
+        // A token counts before the certificate.
+        (&client, "nonsense", csr(), Code::Unauthenticated),
+        (&elsewhere, CLIENT, csr(), Code::Ok),
+    ] {
+        let answer = ask_with(&control, certificate.as_ref(), token, csr).await;
+        let answered = answer.map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!(answered, code);
+    }
+    assert_eq!(control.metrics.authority.identity_errors.get(), 3);
+    assert_eq!(control.metrics.authority.authentication_failures.get(), 1);
+
+    control
+        .store
+        .update(|snapshot, changed| snapshot.remove_pod("shop", "client", changed));
+    let gone = ask_with(&control, client.as_ref(), "", csr()).await;
+    assert_eq!(gone.unwrap_err().code(), Code::PermissionDenied);
 }
 
 #[tokio::test]
