@@ -15,6 +15,9 @@ pub const OWN: &str = "type.lateen.dev/lateen.v1.Own";
 /// Name of the only resource of type [`OWN`].
 pub const OWN_NAME: &str = "self";
 
+/// Destinations, and likewise workloads, that a proxy follows at most: more are refused by control.
+pub const MAX_NAMES: usize = 1_000;
+
 /// Longest host in a destination's name (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 255;
 

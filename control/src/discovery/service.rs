@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lateen_wire::resource::MAX_NAMES;
 use lateen_wire::xds::aggregated_discovery_service_server::AggregatedDiscoveryService;
 use lateen_wire::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node};
 use prost_types::value::Kind as Value;
@@ -17,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::answers::Answers;
 use super::connections::{Connection, Connections};
+use super::key::Kind;
 use super::stream::{State, Stream};
 use crate::caller::{self, Claim};
 use crate::metrics::{Metrics, ReasonLabels};
@@ -33,8 +35,10 @@ const RESPONSES: usize = 2;
 /// What one proxy may ask of us.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Names that a stream follows.
+    /// Destinations that a stream follows, and workloads.
     pub names: usize,
+    /// Endpoint slices that a stream follows: those of its destinations, one per 100 endpoints.
+    pub slices: usize,
     /// Names that a stream may ask for at once.
     pub names_burst: u32,
     /// Names that a stream may ask for per second, after that.
@@ -48,11 +52,23 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            names: 10_000,
+            names: MAX_NAMES,
+            slices: 10 * MAX_NAMES,
             names_burst: 10_000,
             names_per_second: 1_000,
             streams: 16,
             response_bytes: 256 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Resources of one type that a stream follows.
+    pub(super) const fn of(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Own => 1,
+            Kind::Destination | Kind::Workload => self.names,
+            Kind::EndpointSlice => self.slices,
         }
     }
 }

@@ -154,7 +154,8 @@ impl Stream {
             }
         }
         // Before any of them costs something; a proxy that comes back says each name twice.
-        if asked > 2 * self.limits.names {
+        let most = 2 * self.limits.of(kind);
+        if asked > most {
             return Err(self.too_many_names());
         }
         for name in &request.resource_names_unsubscribe {
@@ -173,7 +174,8 @@ impl Stream {
         connection
             .names
             .store(self.state.subscriptions.len(), Ordering::Relaxed);
-        if self.state.subscriptions.len() > self.limits.names {
+        // A proxy that asks on without reading what it is told.
+        if self.state.subscriptions.refused_len() > most {
             return Err(self.too_many_names());
         }
         // A proxy that asks too fast is read more slowly.
@@ -186,7 +188,7 @@ impl Stream {
     }
 
     fn too_many_names(&self) -> Status {
-        let message = format!("more than {} names are followed", self.limits.names);
+        let message = "more names are asked for than a proxy can follow";
         self.end_for("too_many_names", Status::resource_exhausted(message))
     }
 
@@ -197,6 +199,18 @@ impl Stream {
             self.state.subscriptions.refuse(kind, name);
             return;
         };
+        if !self
+            .state
+            .subscriptions
+            .has_room(&key, self.limits.of(kind))
+        {
+            let labels = TypeLabels {
+                r#type: kind.label(),
+            };
+            self.metrics.names_refused.get_or_create(&labels).inc();
+            self.state.subscriptions.refuse(kind, name);
+            return;
+        }
         match version {
             Some(version) => self.state.subscriptions.resume(key.clone(), version),
             None => self.state.subscriptions.add(key.clone()),

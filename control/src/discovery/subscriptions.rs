@@ -12,9 +12,9 @@ use super::key::{Key, Kind};
 /// The state of one stream.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    followed: HashMap<Arc<Key>, Held>,
-    /// Names that no resource can have, to be answered so once.
-    impossible: Vec<(Kind, String)>,
+    followed: HashMap<Kind, HashMap<Arc<Key>, Held>>,
+    /// Names that are not followed, to be answered as absent once.
+    refused: Vec<(Kind, String)>,
     nonces: u64,
     latest: HashMap<Kind, u64>,
 }
@@ -31,19 +31,30 @@ enum Held {
 }
 
 impl Subscriptions {
-    /// How many names are followed, or cannot be and wait for that answer.
+    /// How many keys are followed.
     pub(super) fn len(&self) -> usize {
-        self.followed.len() + self.impossible.len()
+        self.followed.values().map(HashMap::len).sum()
+    }
+
+    /// How many names have been refused and wait for that answer.
+    pub(super) fn refused_len(&self) -> usize {
+        self.refused.len()
+    }
+
+    /// Whether a key is followed, or can be with at most `limit` of its type.
+    pub(super) fn has_room(&self, key: &Key, limit: usize) -> bool {
+        let followed = self.followed.get(&key.kind());
+        followed.is_none_or(|followed| followed.len() < limit || followed.contains_key(key))
     }
 
     /// The keys that are followed.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.followed.keys()
+        self.followed.values().flat_map(HashMap::keys)
     }
 
     /// Follows a key. A proxy that subscribes again to what it follows gets it again.
     pub(super) fn add(&mut self, key: Arc<Key>) {
-        self.followed.insert(key, Held::Nothing);
+        self.hold(key, Held::Nothing);
     }
 
     /// Follows a key of which the proxy has a version from an earlier stream.
@@ -53,22 +64,28 @@ impl Subscriptions {
         } else {
             Held::Version(version)
         };
-        self.followed.insert(key, held);
+        self.hold(key, held);
     }
 
-    /// Notes that a proxy asked for a name that cannot be.
+    fn hold(&mut self, key: Arc<Key>, held: Held) {
+        let followed = self.followed.entry(key.kind()).or_default();
+        followed.insert(key, held);
+    }
+
+    /// Notes that a proxy asked for a name that cannot be, or for one too many.
     pub(super) fn refuse(&mut self, kind: Kind, name: String) {
-        self.impossible.push((kind, name));
+        self.refused.push((kind, name));
     }
 
     /// Follows a key no longer.
     pub(super) fn remove(&mut self, key: &Key) -> bool {
-        self.followed.remove(key).is_some()
+        let followed = self.followed.get_mut(&key.kind());
+        followed.is_some_and(|followed| followed.remove(key).is_some())
     }
 
     /// Whether there is an answer to give that stands in no inbox.
     pub(super) fn has_refused(&self) -> bool {
-        !self.impossible.is_empty()
+        !self.refused.is_empty()
     }
 
     /// Whether a nonce is of the latest response of its type.
@@ -87,7 +104,8 @@ impl Subscriptions {
         let mut resources = Vec::new();
         let mut removed = self.take_refused(kind);
         for (key, answer) in answers {
-            let Some(held) = self.followed.get_mut(&key) else {
+            let followed = self.followed.get_mut(&kind);
+            let Some(held) = followed.and_then(|followed| followed.get_mut(&key)) else {
                 continue;
             };
             match answer {
@@ -128,14 +146,14 @@ impl Subscriptions {
 
     /// The type of the names refused first, if any.
     pub(super) fn refused_kind(&self) -> Option<Kind> {
-        self.impossible.first().map(|(kind, _)| *kind)
+        self.refused.first().map(|(kind, _)| *kind)
     }
 
     fn take_refused(&mut self, kind: Kind) -> Vec<String> {
-        let (taken, left) = std::mem::take(&mut self.impossible)
+        let (taken, left) = std::mem::take(&mut self.refused)
             .into_iter()
             .partition(|(refused, _)| *refused == kind);
-        self.impossible = left;
+        self.refused = left;
         taken
             .into_iter()
             .map(|(_, name): (Kind, String)| name)

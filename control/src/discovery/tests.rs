@@ -185,6 +185,19 @@ fn impossible_names_are_answered_once_and_nonces_tell_the_latest() {
     assert!(state.response(Kind::Destination, []).is_none());
 }
 
+#[test]
+fn there_is_room_for_so_many_of_a_type_and_for_what_is_followed() {
+    let mut state = Subscriptions::default();
+    state.add(key("a:80"));
+    state.add(key("b:80"));
+    assert!(state.has_room(&key("c:80"), 3));
+    assert!(!state.has_room(&key("c:80"), 2));
+    assert!(state.has_room(&key("a:80"), 2));
+    assert!(state.has_room(&Key::Workload([10, 0, 0, 1].into()), 1));
+    assert!(state.remove(&key("a:80")));
+    assert!(state.has_room(&key("c:80"), 2));
+}
+
 #[tokio::test]
 async fn an_inbox_holds_each_key_once_with_the_time_of_its_first_change() {
     let inbox = Inbox::default();

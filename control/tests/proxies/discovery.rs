@@ -6,7 +6,7 @@ use std::time::Duration;
 use lateen_control::ca::{Authority, Issued, Subject};
 use lateen_control::discovery::Limits;
 use lateen_wire::lateen::{Destination, Own, destination::Answer};
-use lateen_wire::resource::{DESTINATION, OWN};
+use lateen_wire::resource::{DESTINATION, OWN, WORKLOAD};
 use lateen_wire::xds::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use lateen_wire::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node};
 use lateen_wire::{Identity, xds};
@@ -285,13 +285,41 @@ async fn who_is_not_the_pod_it_claims_to_be_gets_no_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_that_follows_too_many_names_is_ended() {
+async fn names_beyond_the_limit_are_answered_as_absent_and_counted() {
+    let limits = Limits {
+        names: 2,
+        ..Limits::default()
+    };
+    let control = Control::start(limits).await;
+    let names = ["web:80", "a:80", "b:80"];
+    let mut proxy = Proxy::client(&control, subscribe(DESTINATION, &names)).await;
+    let first = proxy.next().await.unwrap();
+    assert_eq!(first.resources.len(), 2);
+    assert_eq!(first.removed_resources, ["b:80"]);
+    let counted = "lateen_control_names_refused{type=\"destination\"} 1";
+    let text = control.metrics.encode().unwrap();
+    assert!(text.lines().any(|line| line == counted), "{text}");
+
+    // Who gives up a name gets another, and other types have room of their own.
+    proxy.send(subscribe(WORKLOAD, &["10.0.0.9"])).await;
+    assert_eq!(proxy.next().await.unwrap().resources.len(), 1);
+    proxy
+        .send(DeltaDiscoveryRequest {
+            resource_names_unsubscribe: vec!["a:80".to_owned()],
+            ..subscribe(DESTINATION, &["b:80"])
+        })
+        .await;
+    assert_eq!(proxy.next().await.unwrap().resources[0].name, "b:80");
+}
+
+#[tokio::test]
+async fn a_stream_that_asks_for_far_too_many_names_is_ended() {
     let limits = Limits {
         names: 100,
         ..Limits::default()
     };
     let control = Control::start(limits).await;
-    let names: Vec<String> = (0..101).map(|number| format!("host-{number}:80")).collect();
+    let names: Vec<String> = (0..201).map(|number| format!("host-{number}:80")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut proxy = Proxy::client(&control, subscribe(DESTINATION, &names)).await;
     let end = loop {

@@ -215,7 +215,7 @@ impl Tokens for Table {
             }),
             ["unbound"] => Err(TokenError::NotBound),
             ["api-server-away"] => Err(TokenError::Unavailable("away".to_owned())),
-            _ => Err(TokenError::Invalid("expired".to_owned())),
+            _ => Err(TokenError::Invalid("not authenticated".to_owned())),
         }
     }
 }
