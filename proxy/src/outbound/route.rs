@@ -117,12 +117,20 @@ impl Routes {
     pub(super) async fn by_authority(&self, authority: Option<&str>) -> Route {
         if let Some(entry) = authority.and_then(|authority| self.entry(authority)) {
             match self.worker.shared.discovery.answer(&entry).await.as_deref() {
-                Some(Answer::Service(service)) => return Route::Service(Arc::clone(service)),
+                Some(Answer::Service(service)) if self.may_choose(service) => {
+                    return Route::Service(Arc::clone(service));
+                }
                 Some(Answer::Workload(endpoint)) => return Route::Workload(Arc::clone(endpoint)),
-                Some(Answer::Unknown) | None => {}
+                Some(Answer::Service(_) | Answer::Unknown) | None => {}
             }
         }
         self.by_address().await
+    }
+
+    /// Whether a service knows an endpoint for the connection. The application itself has chosen
+    /// the endpoint of a headless one: if it is unknown there, its own address says more.
+    fn may_choose(&self, service: &Service) -> bool {
+        !service.definition.headless || service.endpoints.load().at(self.target).is_some()
     }
 
     /// An endpoint for the route, preferably one that was not tried.
@@ -136,10 +144,8 @@ impl Routes {
 
     fn choose_of_service(&self, service: &Service, tried: &[SocketAddr]) -> Option<Arc<Endpoint>> {
         let endpoints = service.endpoints.load();
-        if service.definition.headless
-            && let Some(endpoint) = endpoints.at(self.target)
-        {
-            return Some(endpoint);
+        if service.definition.headless {
+            return endpoints.at(self.target);
         }
         endpoints.choose(Choice {
             tried,

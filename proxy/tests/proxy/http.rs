@@ -529,6 +529,38 @@ async fn an_endpoint_with_another_identity_is_refused() {
 }
 
 #[tokio::test]
+async fn a_headless_service_sends_nobody_elsewhere_than_where_dns_did() {
+    let (listed, unlisted) = (App::http("listed").await, App::http("unlisted").await);
+    let mesh = Mesh::start().await;
+    let (front, behind) = (mesh.stand_in(2), mesh.stand_in(2));
+    let destinations = HashMap::from([(front, listed.address), (behind, unlisted.address)]);
+    let server = mesh.proxy("server", destinations).await;
+    let (one, other) = (
+        Endpoint::mesh(&server, front),
+        Endpoint::mesh(&server, behind),
+    );
+    let service = Service {
+        address: SocketAddr::new([10, 96, 0, 10].into(), one.address.port()),
+        headless: true,
+        ..Service::new("web", Protocol::Http)
+    };
+    mesh.serve(&service, std::slice::from_ref(&one));
+    let answer = lateen_wire::lateen::destination::Answer::Workload(workload("server", true));
+    mesh.control
+        .set_destination(&other.address.to_string(), answer);
+    let doors = [mesh.stand_in(1), mesh.stand_in(1)];
+    let destinations = HashMap::from([(doors[0], one.address), (doors[1], other.address)]);
+    let client = mesh.proxy("client", destinations).await;
+    for (door, name) in doors.into_iter().zip(["listed", "unlisted"]) {
+        let mut http = Http1::new(client.dial(door).await);
+        for _ in 0..5 {
+            let answer = http.get("web", "/").await;
+            assert_eq!((answer.status, answer.body.as_str()), (200, name));
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_word_of_a_plain_endpoint_that_nothing_was_executed_is_nothing() {
     let mesh = Mesh::start().await;
     let app = App::tcp(|mut stream| async move {
