@@ -3,9 +3,10 @@
 //! before the answer is there is recorded when it comes, aside from the path.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ::http::HeaderValue;
+use arc_swap::ArcSwapOption;
 use lateen_wire::Identity;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -23,7 +24,14 @@ pub(super) struct Peer {
     shared: Arc<Shared>,
     target: SocketAddr,
     identified: Option<Identified>,
-    telemetry: OnceLock<Arc<Telemetry>>,
+    settled: ArcSwapOption<Settled>,
+}
+
+/// Metrics of the client's traffic.
+struct Settled {
+    telemetry: Arc<Telemetry>,
+    /// They name the client's workload: nothing more is to be learnt.
+    named: bool,
 }
 
 /// A client that has shown a certificate.
@@ -70,7 +78,7 @@ impl Peer {
             shared: Arc::clone(&accepted.worker.shared),
             target: accepted.target,
             identified,
-            telemetry: OnceLock::new(),
+            settled: ArcSwapOption::empty(),
         }
     }
 
@@ -91,47 +99,54 @@ impl Peer {
         if let Some(telemetry) = self.known() {
             return telemetry;
         }
-        let entry = self
-            .identified
-            .as_ref()
-            .and_then(|identified| identified.workload.as_ref());
-        let workload = match entry {
+        let workload = match self.workload() {
             Some(entry) => self.shared.discovery.answer(entry).await,
             None => None,
         };
-        self.settle(workload.as_deref().and_then(Option::as_ref))
+        self.settle(workload.as_deref().and_then(Option::as_deref))
     }
 
-    /// The metrics of its traffic, if nothing more is to be learnt.
+    /// The metrics of its traffic, if there is nothing to wait for.
     fn known(&self) -> Option<Arc<Telemetry>> {
-        if let Some(telemetry) = self.telemetry.get() {
-            return Some(Arc::clone(telemetry));
+        if let Some(settled) = self.settled.load().as_ref().filter(|one| one.named) {
+            return Some(Arc::clone(&settled.telemetry));
         }
-        match self
-            .identified
-            .as_ref()
-            .and_then(|identified| identified.workload.as_ref())
-        {
-            None => Some(self.settle(None)),
-            Some(entry) => entry
-                .answer()
-                .map(|answer| self.settle(answer.as_ref().as_ref())),
-        }
+        let workload = match self.workload() {
+            Some(entry) => Some(entry.answer()?),
+            None => None,
+        };
+        Some(self.settle(workload.as_deref().and_then(Option::as_deref)))
     }
 
-    fn settle(&self, workload: Option<&Arc<Workload>>) -> Arc<Telemetry> {
-        Arc::clone(
-            self.telemetry
-                .get_or_init(|| Arc::new(self.make(workload.map(|one| &**one)))),
-        )
+    /// What control says of the address the client calls from.
+    fn workload(&self) -> Option<&Entry<Option<Arc<Workload>>>> {
+        self.identified.as_ref()?.workload.as_deref()
+    }
+
+    /// The metrics of a client that is this workload. Those of an unknown one are used until
+    /// control knows it, which may be later than its first request.
+    fn settle(&self, workload: Option<&Workload>) -> Arc<Telemetry> {
+        let identity = self.identified.as_ref().map(|one| &one.identity);
+        // Another workload has the address by now, or the address is shared: not this client.
+        let workload = workload.filter(|one| identity.is_some_and(|identity| one.is(identity)));
+        let settled = self.settled.load();
+        if let Some(settled) = settled
+            .as_ref()
+            .filter(|one| one.named || workload.is_none())
+        {
+            return Arc::clone(&settled.telemetry);
+        }
+        let telemetry = Arc::new(self.make(workload));
+        self.settled.store(Some(Arc::new(Settled {
+            telemetry: Arc::clone(&telemetry),
+            named: workload.is_some(),
+        })));
+        telemetry
     }
 
     fn make(&self, workload: Option<&Workload>) -> Telemetry {
         let own = self.shared.discovery.own();
         let identified = self.identified.as_ref();
-        // Another workload has the address by now, or the address is shared: not this client.
-        let workload =
-            workload.filter(|workload| identified.is_some_and(|one| workload.is(&one.identity)));
         let service = match own.inbound.get(&self.target.port()) {
             Some(port) => ServiceLabels {
                 host: &port.service_host,

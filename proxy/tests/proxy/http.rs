@@ -7,10 +7,10 @@ use lateen_wire::lateen::Protocol;
 use crate::support::app::App;
 use crate::support::client::{Http1, exchange, full, http2};
 use crate::support::mesh::{Endpoint, Mesh, Proxy, Service, identity, workload};
-use crate::support::until;
+use crate::support::{soon, until};
 use lateen_wire::resource;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A client's proxy and a server's, with the application behind it.
@@ -89,6 +89,37 @@ async fn a_request_goes_over_mutual_tls_and_both_sides_count_it() {
         pair.server.sum("istio_requests_total", &destination) == 1.0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_caller_is_named_as_soon_as_control_knows_it() {
+    let pair = Pair::start(Protocol::Http).await;
+    let name_caller = |name| {
+        let known = workload(name, true);
+        pair.mesh
+            .control
+            .set(resource::WORKLOAD, "127.0.0.1", &known);
+    };
+    // Whoever had the address before.
+    name_caller("gone");
+    let mut http = pair.dial().await;
+    assert_eq!(http.get("reviews", "/").await.status, 200);
+    let counted = |name: &str| {
+        let parts = [
+            "reporter=\"destination\"",
+            &format!("source_workload=\"{name}\""),
+        ];
+        pair.server.sum("istio_requests_total", &parts)
+    };
+    until("a stranger is counted", || counted("unknown") == 1.0).await;
+    name_caller("client");
+    let named = async {
+        while counted("client") == 0.0 {
+            assert_eq!(http.get("reviews", "/").await.status, 200);
+        }
+    };
+    soon("the caller is named", named).await;
+    assert_eq!(pair.app.connections(), 1);
 }
 
 #[tokio::test]
@@ -507,28 +538,6 @@ async fn a_workload_is_called_by_its_address_over_mutual_tls() {
 }
 
 #[tokio::test]
-async fn an_endpoint_with_another_identity_is_refused() {
-    let pair = Pair::start(Protocol::Http).await;
-    let back = pair.mesh.stand_in(2);
-    let imposter = pair
-        .mesh
-        .proxy("imposter", HashMap::from([(back, pair.app.address)]))
-        .await;
-    let mut endpoint = Endpoint::mesh(&imposter, back);
-    endpoint.workload = workload("server", true);
-    pair.mesh.set_endpoints(&pair.service, &[endpoint]);
-    until("the endpoint is known", || pair.app.requests() == 0).await;
-    let answer = pair.dial().await.get("reviews", "/").await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(
-        answer.body.contains("expected spiffe://"),
-        "{}",
-        answer.body
-    );
-    assert_eq!(pair.app.requests(), 0);
-}
-
-#[tokio::test]
 async fn a_headless_service_sends_nobody_elsewhere_than_where_dns_did() {
     let (listed, unlisted) = (App::http("listed").await, App::http("unlisted").await);
     let mesh = Mesh::start().await;
@@ -558,6 +567,28 @@ async fn a_headless_service_sends_nobody_elsewhere_than_where_dns_did() {
             assert_eq!((answer.status, answer.body.as_str()), (200, name));
         }
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_with_another_identity_is_refused() {
+    let pair = Pair::start(Protocol::Http).await;
+    let back = pair.mesh.stand_in(2);
+    let imposter = pair
+        .mesh
+        .proxy("imposter", HashMap::from([(back, pair.app.address)]))
+        .await;
+    let mut endpoint = Endpoint::mesh(&imposter, back);
+    endpoint.workload = workload("server", true);
+    pair.mesh.set_endpoints(&pair.service, &[endpoint]);
+    until("the endpoint is known", || pair.app.requests() == 0).await;
+    let answer = pair.dial().await.get("reviews", "/").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(
+        answer.body.contains("expected spiffe://"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(pair.app.requests(), 0);
 }
 
 #[tokio::test]
