@@ -74,7 +74,7 @@ pub struct ServiceDefinition {
 }
 
 /// One EndpointSlice.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Slice {
     pub(super) ports: Vec<(String, u16)>,
     pub(super) endpoints: Vec<SliceEndpoint>,

@@ -3,9 +3,10 @@
 //!
 //! A destination that is a service points to it by host and port, so that the names of one service
 //! share its endpoints, their request counts and their connections. A service is published once
-//! all its slices are there, and from then on changes with each of them.
+//! all its slices are there, and from then on changes with each of them; while none of those that
+//! it has now is there, the endpoints it had before serve on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -173,16 +174,20 @@ impl State {
         }
     }
 
-    /// Takes in a slice; a removed one is empty.
-    pub(super) fn apply_slice(&mut self, name: &str, slice: Option<Slice>) {
-        let Some(state) = self.slices.get_mut(name) else {
-            return;
-        };
-        state.content = Some(slice.unwrap_or(Slice {
-            ports: Vec::new(),
-            endpoints: Vec::new(),
-        }));
-        for key in state.services.clone() {
+    /// Takes in slices that come together, so that endpoints which move between them stay; a
+    /// removed slice is empty.
+    pub(super) fn apply_slices<'a>(
+        &mut self,
+        slices: impl IntoIterator<Item = (&'a str, Option<Slice>)>,
+    ) {
+        let mut changed = BTreeSet::new();
+        for (name, slice) in slices {
+            if let Some(state) = self.slices.get_mut(name) {
+                state.content = Some(slice.unwrap_or_default());
+                changed.extend(state.services.iter().cloned());
+            }
+        }
+        for key in changed {
             self.refresh_service(&key);
         }
     }
@@ -352,7 +357,8 @@ impl State {
         }
     }
 
-    /// Recomputes the endpoints and tells every name of the service.
+    /// Recomputes the endpoints, as far as their slices are there, and tells every name of the
+    /// service.
     fn refresh_service(&mut self, key: &ServiceKey) {
         let Some(state) = self.services.get_mut(key) else {
             return;
@@ -366,29 +372,36 @@ impl State {
                     .and_then(|slice| slice.content.as_ref())
             })
             .collect();
-        if !state.published && slices.len() < names.len() {
+        let is_whole = slices.len() == names.len();
+        if !state.published && !is_whole {
             return;
         }
         state.published = true;
-        let before = state.service.endpoints.load_full();
-        let members = members(&state.service.definition, &slices, &before);
-        let after = EndpointSet::new(members.iter().cloned());
-        for endpoint in before
-            .iter()
-            .filter(|endpoint| after.at(endpoint.address).is_none())
-        {
-            endpoint.set_retired(true);
+        if is_whole || !slices.is_empty() {
+            replace_endpoints(&state.service, &slices);
         }
-        for Member { endpoint, ready } in members {
-            endpoint.set_retired(!ready);
-        }
-        state.service.endpoints.store(Arc::new(after));
         for name in &state.destinations {
             if let Some(destination) = self.destinations.get(name) {
                 destination.entry.publish_service(&state.service);
             }
         }
     }
+}
+
+fn replace_endpoints(service: &Service, slices: &[&Slice]) {
+    let before = service.endpoints.load_full();
+    let members = members(&service.definition, slices, &before);
+    let after = EndpointSet::new(members.iter().cloned());
+    for endpoint in before
+        .iter()
+        .filter(|endpoint| after.at(endpoint.address).is_none())
+    {
+        endpoint.set_retired(true);
+    }
+    for Member { endpoint, ready } in members {
+        endpoint.set_retired(!ready);
+    }
+    service.endpoints.store(Arc::new(after));
 }
 
 /// The members of a service; an endpoint that stays the same keeps its counts and connections.

@@ -275,11 +275,8 @@ impl Follower {
             .removed_resources
             .iter()
             .map(|name| (name.as_str(), None));
-        self.discovery.with_state(|state| {
-            for (name, slice) in read.into_iter().chain(gone) {
-                state.apply_slice(name, slice);
-            }
-        });
+        self.discovery
+            .with_state(|state| state.apply_slices(read.into_iter().chain(gone)));
         Ok(())
     }
 

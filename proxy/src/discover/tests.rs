@@ -66,9 +66,9 @@ fn a_service_is_published_once_all_its_slices_are_there() {
     state.apply_destination(&name("reviews:9080"), service(&["default/a", "default/b"]));
     let changes = state.take_changes();
     assert_eq!(changes.slices.subscribe.len(), 2);
-    state.apply_slice("default/a", Some(slice(&[[10, 0, 0, 1]])));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1]])))]);
     assert!(entry.answer().is_none());
-    state.apply_slice("default/b", None);
+    state.apply_slices([("default/b", None)]);
     assert!(entry.answer().is_some());
     let endpoints = service_of(&state, "reviews:9080")
         .unwrap()
@@ -91,7 +91,7 @@ fn names_of_one_service_share_its_endpoints_and_an_endpoint_that_stays_is_the_sa
         state.follow_destination(name(text));
         state.apply_destination(&name(text), service(&["default/a"]));
     }
-    state.apply_slice("default/a", Some(slice(&[[10, 0, 0, 1], [10, 0, 0, 2]])));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1], [10, 0, 0, 2]])))]);
     let shared = service_of(&state, "reviews:9080").unwrap();
     assert!(Arc::ptr_eq(
         &shared,
@@ -105,7 +105,7 @@ fn names_of_one_service_share_its_endpoints_and_an_endpoint_that_stays_is_the_sa
             endpoints.at("10.0.0.2:8080".parse().unwrap()).unwrap(),
         )
     };
-    state.apply_slice("default/a", Some(slice(&[[10, 0, 0, 1], [10, 0, 0, 3]])));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1], [10, 0, 0, 3]])))]);
     assert!(Arc::ptr_eq(
         &before,
         &shared.endpoints.load().at(address).unwrap()
@@ -113,12 +113,62 @@ fn names_of_one_service_share_its_endpoints_and_an_endpoint_that_stays_is_the_sa
     assert!(leaving.is_retired() && !before.is_retired());
 }
 
+fn addresses(service: &super::Service) -> Vec<String> {
+    let endpoints = service.endpoints.load();
+    let mut all: Vec<_> = endpoints
+        .iter()
+        .map(|one| one.address.to_string())
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn endpoints_serve_on_while_all_their_slices_are_replaced() {
+    let mut state = State::default();
+    let _entry = state.follow_destination(name("reviews:9080"));
+    state.apply_destination(&name("reviews:9080"), service(&["default/a", "default/b"]));
+    state.apply_slices([
+        ("default/a", Some(slice(&[[10, 0, 0, 1]]))),
+        ("default/b", Some(slice(&[[10, 0, 0, 2]]))),
+    ]);
+    let before = service_of(&state, "reviews:9080").unwrap();
+    let stays = before.endpoints.load().at("10.0.0.2:8080".parse().unwrap());
+    let stays = stays.unwrap();
+    state.apply_destination(&name("reviews:9080"), service(&["default/c", "default/d"]));
+    let now = service_of(&state, "reviews:9080").unwrap();
+    assert_eq!(addresses(&now), ["10.0.0.1:8080", "10.0.0.2:8080"]);
+    assert!(!stays.is_retired());
+    state.apply_slices([
+        ("default/c", Some(slice(&[[10, 0, 0, 3]]))),
+        ("default/d", Some(slice(&[[10, 0, 0, 2]]))),
+    ]);
+    assert_eq!(addresses(&now), ["10.0.0.2:8080", "10.0.0.3:8080"]);
+    let same = now.endpoints.load().at(stays.address).unwrap();
+    assert!(Arc::ptr_eq(&same, &stays) && !stays.is_retired());
+}
+
+#[test]
+fn a_slice_that_does_not_come_holds_up_no_other() {
+    let mut state = State::default();
+    let _entry = state.follow_destination(name("reviews:9080"));
+    state.apply_destination(&name("reviews:9080"), service(&["default/a"]));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1]])))]);
+    state.apply_destination(&name("reviews:9080"), service(&["default/b", "default/c"]));
+    state.apply_slices([("default/b", Some(slice(&[[10, 0, 0, 2]])))]);
+    let now = service_of(&state, "reviews:9080").unwrap();
+    assert_eq!(addresses(&now), ["10.0.0.2:8080"]);
+    state.apply_destination(&name("reviews:9080"), service(&[]));
+    let now = service_of(&state, "reviews:9080").unwrap();
+    assert!(addresses(&now).is_empty());
+}
+
 #[test]
 fn what_nobody_uses_leaves_with_everything_it_led_to() {
     let mut state = State::default();
     drop(state.follow_destination(name("reviews:9080")));
     state.apply_destination(&name("reviews:9080"), service(&["default/a"]));
-    state.apply_slice("default/a", Some(slice(&[[10, 0, 0, 1]])));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1]])))]);
     let endpoint = {
         let service = service_of(&state, "reviews:9080").unwrap();
         let endpoints = service.endpoints.load();
