@@ -130,13 +130,23 @@ impl State {
     }
 
     /// Every name that is followed, for a new stream; supersedes pending changes.
-    pub(super) fn all_names(&mut self) -> Changes {
+    pub(super) fn follow_anew(&mut self) -> Followed {
         self.changes = Changes::default();
-        let mut all = Changes::default();
-        all.destinations.subscribe = self.destinations.keys().map(ToString::to_string).collect();
-        all.slices.subscribe = self.slices.keys().cloned().collect();
-        all.workloads.subscribe = self.workloads.keys().map(ToString::to_string).collect();
-        all
+        let destinations = self.destinations.iter().map(|(name, destination)| {
+            let answered = destination.service.is_some() || destination.entry.answer().is_some();
+            (name.to_string(), answered)
+        });
+        let slices = self.slices.iter();
+        let workloads = self.workloads.iter();
+        Followed {
+            destinations: destinations.collect(),
+            slices: slices
+                .map(|(name, slice)| (name.clone(), slice.content.is_some()))
+                .collect(),
+            workloads: workloads
+                .map(|(address, entry)| (address.to_string(), entry.answer().is_some()))
+                .collect(),
+        }
     }
 
     /// Every destination with its entry.
@@ -220,8 +230,8 @@ impl State {
         });
     }
 
-    /// Makes room for one destination: names that lead nowhere go first, then the one unused for
-    /// longest. False when all were used a moment ago.
+    /// Makes room for one destination: names that lead nowhere, or are not answered and not waited
+    /// for any more, go first, then the one unused for longest. False when all were used a moment ago.
     pub(super) fn evict_destination(&mut self, now: u32) -> bool {
         let victim = self
             .destinations
