@@ -49,6 +49,14 @@ pub(super) struct NameChanges {
     pub(super) unsubscribe: BTreeSet<String>,
 }
 
+/// Every name that is followed, by type, and whether what control said of it is still there.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) destinations: BTreeMap<String, bool>,
+    pub(super) slices: BTreeMap<String, bool>,
+    pub(super) workloads: BTreeMap<String, bool>,
+}
+
 type ServiceKey = (String, u16);
 
 struct Destination {
@@ -241,7 +249,7 @@ impl State {
                 let entry = &destination.entry;
                 let leads_nowhere = entry
                     .answer()
-                    .is_some_and(|a| matches!(*a, Answer::Unknown));
+                    .is_none_or(|answer| matches!(*answer, Answer::Unknown));
                 (!leads_nowhere, entry.last_used(), name)
             })
             .min();

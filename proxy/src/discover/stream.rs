@@ -2,7 +2,7 @@
 //! sends, answers every response with an acknowledgement or a refusal, and comes back when the
 //! stream breaks, telling control what it has so that nothing is sent twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -34,7 +34,7 @@ const EVICTION: Duration = Duration::from_secs(60);
 /// gRPC's `INVALID_ARGUMENT`.
 const INVALID_ARGUMENT: i32 = 3;
 
-/// Types in the order in which they are subscribed to.
+/// Every type.
 const TYPES: [&str; 4] = [
     resource::OWN,
     resource::DESTINATION,
@@ -134,18 +134,18 @@ impl Follower {
 
     /// The first requests of a stream: everything that is followed, and what is there already.
     async fn subscribe_all(
-        &self,
+        &mut self,
         requests: &mpsc::Sender<DeltaDiscoveryRequest>,
     ) -> Result<(), Broken> {
-        let all = self.discovery.with_state(State::all_names);
+        let followed = self.discovery.with_state(State::follow_anew);
+        let own = BTreeMap::from([(resource::OWN_NAME.to_owned(), true)]);
         let mut node = Some(self.node());
-        for type_url in TYPES {
-            let names = match type_url {
-                resource::OWN => BTreeSet::from([resource::OWN_NAME.to_owned()]),
-                resource::DESTINATION => all.destinations.subscribe.clone(),
-                resource::ENDPOINT_SLICE => all.slices.subscribe.clone(),
-                _ => all.workloads.subscribe.clone(),
-            };
+        for (type_url, names) in [
+            (resource::OWN, own),
+            (resource::DESTINATION, followed.destinations),
+            (resource::ENDPOINT_SLICE, followed.slices),
+            (resource::WORKLOAD, followed.workloads),
+        ] {
             if names.is_empty() {
                 continue;
             }
@@ -153,7 +153,7 @@ impl Follower {
                 node: node.take(),
                 type_url: type_url.to_owned(),
                 initial_resource_versions: self.known_versions(type_url, &names),
-                resource_names_subscribe: names.into_iter().collect(),
+                resource_names_subscribe: names.into_keys().collect(),
                 ..DeltaDiscoveryRequest::default()
             };
             requests.send(request).await.map_err(|_| Broken::Closed)?;
@@ -161,12 +161,16 @@ impl Follower {
         Ok(())
     }
 
-    fn known_versions(&self, type_url: &str, names: &BTreeSet<String>) -> HashMap<String, String> {
-        let versions = self.versions.get(type_url).into_iter().flatten();
-        versions
-            .filter(|(name, _)| names.contains(*name))
-            .map(|(name, version)| (name.clone(), version.clone()))
-            .collect()
+    /// The versions of what is still there: a name that left and came back while the stream was
+    /// down has nothing.
+    fn known_versions(
+        &mut self,
+        type_url: &'static str,
+        names: &BTreeMap<String, bool>,
+    ) -> HashMap<String, String> {
+        let versions = self.versions.entry(type_url).or_default();
+        versions.retain(|name, _| names.get(name) == Some(&true));
+        versions.clone()
     }
 
     async fn send_changes(

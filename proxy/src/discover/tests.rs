@@ -210,6 +210,31 @@ fn names_that_lead_nowhere_make_room_first_and_recent_ones_do_not() {
 }
 
 #[test]
+fn names_that_nobody_waits_for_any_more_make_room_and_held_ones_do_not() {
+    let mut state = State::default();
+    let held = state.follow_destination(name("waited-for:80"));
+    drop(state.follow_destination(name("given-up:80")));
+    assert!(state.evict_destination(0));
+    assert!(state.destination(&name("given-up:80")).is_none());
+    assert!(!state.evict_destination(0));
+    drop(held);
+}
+
+#[test]
+fn a_new_stream_is_told_of_nothing_that_is_not_there_any_more() {
+    let mut state = State::default();
+    drop(state.follow_destination(name("reviews:9080")));
+    state.apply_destination(&name("reviews:9080"), service(&["default/a"]));
+    state.apply_slices([("default/a", Some(slice(&[[10, 0, 0, 1]])))]);
+    state.evict_idle(1);
+    let _entry = state.follow_destination(name("reviews:9080"));
+    assert!(!state.follow_anew().destinations["reviews:9080"]);
+    state.apply_destination(&name("reviews:9080"), service(&["default/a"]));
+    let followed = state.follow_anew();
+    assert!(followed.destinations["reviews:9080"] && !followed.slices["default/a"]);
+}
+
+#[test]
 fn messages_that_cannot_be_right_are_refused() {
     let bad_address = lateen::EndpointSlice {
         endpoints: vec![lateen::Endpoint {
