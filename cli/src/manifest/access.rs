@@ -14,8 +14,9 @@ use crate::values::Values;
 
 const CORE: &str = "";
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// What it takes to follow objects, even a single one by its name.
+const FOLLOW: &[&str] = &["list", "watch"];
 const READ: &[&str] = &["get", "list", "watch"];
-const READ_AND_WRITE: &[&str] = &["get", "list", "watch", "update", "patch"];
 
 /// Secret with an intermediate certificate that an operator provides.
 const PLUGGED_IN_CERTS: &str = "cacerts";
@@ -50,25 +51,25 @@ fn account(component: Component, values: &Values) -> ServiceAccount {
 fn cluster_role(component: Component, namespace: &str) -> ClusterRole {
     let rules = match component {
         Component::Control => vec![
-            rule(CORE, &["services", "pods", "nodes", "namespaces"], READ),
-            rule("discovery.k8s.io", &["endpointslices"], READ),
-            rule("networking.k8s.io", &["servicecidrs"], READ),
+            rule(CORE, &["services", "pods", "nodes", "namespaces"], FOLLOW),
+            rule("discovery.k8s.io", &["endpointslices"], FOLLOW),
+            rule("networking.k8s.io", &["servicecidrs"], FOLLOW),
             rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
             rule(CORE, &["configmaps"], &["create"]),
             named(
                 CORE,
                 "configmaps",
                 &[names::ROOT_CONFIG_MAP],
-                READ_AND_WRITE,
+                &["list", "watch", "patch"],
             ),
         ],
         Component::Injector => vec![
-            rule(CORE, &["nodes"], READ),
+            rule(CORE, &["nodes"], FOLLOW),
             named(
                 "admissionregistration.k8s.io",
                 "mutatingwebhookconfigurations",
                 &[names::INJECTOR],
-                &["get", "list", "watch", "patch"],
+                &["list", "watch", "patch"],
             ),
         ],
     };
@@ -84,30 +85,37 @@ fn role(component: Component, namespace: &str) -> Role {
     let rules = match component {
         Component::Control => vec![
             rule(CORE, &["secrets"], &["create"]),
+            named(CORE, "secrets", &[PLUGGED_IN_CERTS], READ),
             named(
                 CORE,
                 "secrets",
-                &[names::ROOT_SECRET, names::INJECTOR_CERTS, PLUGGED_IN_CERTS],
-                READ_AND_WRITE,
+                &[names::ROOT_SECRET],
+                &["get", "list", "watch", "update", "patch"],
             ),
-            named(CORE, "configmaps", &[names::MESH_CONFIG_MAP], READ),
+            named(
+                CORE,
+                "secrets",
+                &[names::INJECTOR_CERTS],
+                &["list", "watch", "patch"],
+            ),
+            named(CORE, "configmaps", &[names::MESH_CONFIG_MAP], FOLLOW),
             rule("coordination.k8s.io", &["leases"], &["create"]),
             named(
                 "coordination.k8s.io",
                 "leases",
                 &[names::LEADER_LEASE],
-                &["get", "update", "patch"],
+                &["get", "update"],
             ),
-            rule(CORE, &["events"], &["create", "patch"]),
+            rule(CORE, &["events"], &["create"]),
         ],
         Component::Injector => vec![
             named(
                 CORE,
                 "configmaps",
                 &[names::MESH_CONFIG_MAP, names::INJECTOR],
-                READ,
+                FOLLOW,
             ),
-            named(CORE, "secrets", &[names::INJECTOR_CERTS], READ),
+            named(CORE, "secrets", &[names::INJECTOR_CERTS], FOLLOW),
             rule(CORE, &["events"], &["create", "patch"]),
         ],
     };
