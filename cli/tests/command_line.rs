@@ -49,7 +49,9 @@ fn offline(assignment: &str) -> tempfile::TempDir {
         folder.path(),
     );
     assert!(rendered.status.success(), "{}", text(&rendered.stderr));
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text(&rendered.stdout)).unwrap();
+    let objects = text(&rendered.stdout);
+    std::fs::write(folder.path().join("objects.yaml"), &objects).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&objects).unwrap();
     for document in documents
         .iter()
         .filter(|document| document["kind"] == "ConfigMap")
@@ -102,6 +104,31 @@ fn injection_by_hand_writes_yaml_alone() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn pods_bring_the_tokens_that_control_asks_for() {
+    let folder = offline("global.sds.token.aud=other,global.proxy.clusterDomain=cluster.example");
+    let injected = lateenctl(&INJECT, folder.path());
+    let injected = text(&injected.stdout);
+    assert!(injected.contains("audience: other\n"), "{injected}");
+    assert!(injected.contains(".svc.cluster.example"), "{injected}");
+
+    let objects = std::fs::read_to_string(folder.path().join("objects.yaml")).unwrap();
+    let control: Vec<Value> = serde_saphyr::from_multiple(&objects).unwrap();
+    let control = control
+        .iter()
+        .find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == "istiod")
+        .unwrap();
+    let environment = &control["spec"]["template"]["spec"]["containers"][0]["env"];
+    for (name, value) in [
+        ("TOKEN_AUDIENCE", "other"),
+        ("CLUSTER_DOMAIN", "cluster.example"),
+    ] {
+        let wanted = serde_json::json!({ "name": name, "value": value });
+        let environment = environment.as_array().unwrap();
+        assert!(environment.contains(&wanted), "{environment:?}");
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ use crate::values::{Text, Values};
 const CONTROL_HEALTH: u16 = 8080;
 /// Name of this cluster in telemetry, unless the values name it.
 const CLUSTER_NAME: &str = "Kubernetes";
+/// DNS domain of the cluster, unless the values name it.
+const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// What runs the component, and what leads to it.
 pub(super) fn objects(component: Component, values: &Values) -> Result<Vec<Object>> {
@@ -270,10 +272,15 @@ fn environment(component: Component, values: &Values) -> Vec<EnvVar> {
         field("POD_NAMESPACE", "metadata.namespace"),
     ];
     if component == Component::Control {
-        environment.push(text(
-            "CLUSTER_ID",
-            values.global.multi_cluster.cluster_name.or(CLUSTER_NAME),
-        ));
+        let global = &values.global;
+        let cluster = global.multi_cluster.cluster_name.or(CLUSTER_NAME);
+        let domain = global.proxy.cluster_domain.or(CLUSTER_DOMAIN);
+        let audience = global.sds.token.aud.or(names::TOKEN_AUDIENCE);
+        environment.extend([
+            text("CLUSTER_ID", cluster),
+            text("CLUSTER_DOMAIN", domain),
+            text("TOKEN_AUDIENCE", audience),
+        ]);
     }
     let own = &component.values(values).env;
     environment.extend(own.iter().map(|(name, value)| text(name, value.as_str())));

@@ -79,6 +79,9 @@ pub struct Global {
     /// The cluster's place among several.
     #[serde(default)]
     pub multi_cluster: MultiCluster,
+    /// How workloads prove who they are.
+    #[serde(default)]
+    pub sds: Sds,
     /// The sidecar.
     pub proxy: Proxy,
 }
@@ -99,12 +102,31 @@ pub struct MultiCluster {
     pub cluster_name: Text,
 }
 
+/// `global.sds`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Sds {
+    /// The tokens of workloads.
+    #[serde(default)]
+    pub token: Token,
+}
+
+/// `global.sds.token`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Token {
+    /// Their audience; empty means `istio-ca`.
+    #[serde(default)]
+    pub aud: Text,
+}
+
 /// The part of `global.proxy` that objects depend on; the injector reads the rest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// Whether pods of injected namespaces get a sidecar unless they ask for it.
     pub auto_inject: AutoInject,
+    /// DNS domain of the cluster; empty means `cluster.local`.
+    #[serde(default)]
+    pub cluster_domain: Text,
 }
 
 /// Whether silence means injection.
