@@ -8,13 +8,17 @@ use lateen_wire::names;
 
 use crate::values::Sources;
 
+/// What the program is called, unless somebody calls it `istioctl`.
+const NAME: &str = "lateenctl";
+
 /// Installs the mesh, takes it away again and looks into it.
 #[derive(Debug, Parser)]
 #[command(
-    name = "lateenctl",
+    name = NAME,
     version,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
 )]
 pub struct Arguments {
     /// Which cluster, and where in it.
@@ -37,11 +41,21 @@ impl Arguments {
         let name = if answers_as_istioctl {
             "istioctl"
         } else {
-            "lateenctl"
+            NAME
         };
-        let matches = Self::command().name(name).bin_name(name).get_matches();
+        let command = with_examples_for(name, Self::command());
+        let matches = command.name(name).bin_name(name).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// The command with the program's name in its examples, and in those of its subcommands.
+fn with_examples_for(name: &str, mut command: clap::Command) -> clap::Command {
+    if let Some(examples) = command.get_after_help() {
+        let examples = examples.to_string().replace(NAME, name);
+        command = command.after_help(examples);
+    }
+    command.mut_subcommands(|subcommand| with_examples_for(name, subcommand))
 }
 
 /// Flags of every command.
@@ -97,6 +111,9 @@ pub enum Command {
     Manifest(Manifest),
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.
+Results go to standard output, all else to standard error; NO_COLOR takes the colours away.";
+
 const INSTALL_EXAMPLES: &str = "Examples:
   # Install with the defaults, without asking
   lateenctl install -y
@@ -122,7 +139,10 @@ const VERSION_EXAMPLES: &str = "Examples:
   lateenctl version
 
   # Of this tool alone, in one line
-  lateenctl version --remote=false --short";
+  lateenctl version --remote=false --short
+
+  # For programs
+  lateenctl version -o json";
 
 const KUBE_INJECT_EXAMPLES: &str = "Examples:
   # Inject with the configuration of the cluster
@@ -131,6 +151,13 @@ const KUBE_INJECT_EXAMPLES: &str = "Examples:
   # Inject without a cluster
   lateenctl kube-inject -f deployment.yaml --meshConfigFile mesh.yaml \\
     --injectConfigFile config.yaml --valuesFile values.json";
+
+const GENERATE_EXAMPLES: &str = "Examples:
+  # What an installation with the defaults applies
+  lateenctl manifest generate
+
+  # What other values change
+  lateenctl manifest generate -f values.yaml | kubectl diff --server-side -f -";
 
 /// Values of an installation.
 #[derive(Clone, Debug, Default, Args)]
@@ -248,6 +275,7 @@ pub struct KubeInject {
 #[derive(Debug, Subcommand)]
 pub enum Manifest {
     /// Print, as YAML, what `install` with the same values would apply
+    #[command(after_help = GENERATE_EXAMPLES)]
     Generate(ValueFlags),
     /// Print the custom resource definitions as the chart `base` has them
     #[command(hide = true)]
@@ -261,6 +289,23 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_for_the_name_it_is_called_by() {
+        fn check(command: &clap::Command) {
+            let subcommands: Vec<_> = command.get_subcommands().collect();
+            if subcommands.is_empty() && !command.is_hide_set() {
+                let examples = command.get_after_help().map(ToString::to_string);
+                let examples = examples.unwrap_or_default();
+                let name = command.get_name();
+                assert!(examples.starts_with("Examples:\n"), "{name}: {examples}");
+                assert!(examples.contains("  other "), "{name}: {examples}");
+                assert!(!examples.contains(NAME), "{name}: {examples}");
+            }
+            subcommands.into_iter().for_each(check);
+        }
+        check(&with_examples_for("other", Arguments::command()));
     }
 
     #[test]
