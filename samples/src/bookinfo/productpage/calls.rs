@@ -13,8 +13,36 @@ use crate::bookinfo::{END_USER, forwarded};
 
 /// How long to wait for one answer.
 const LIMIT: Duration = Duration::from_secs(3);
-/// How often reviews are asked for before we give up.
-const REVIEW_TRIES: usize = 2;
+
+/// A service that knows something about books.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Service {
+    /// Facts about a book.
+    Details,
+    /// How many stars reviewers give.
+    Ratings,
+    /// What reviewers say.
+    Reviews,
+}
+
+impl Service {
+    /// Its name, which is also the first part of its paths.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Details => "details",
+            Self::Ratings => "ratings",
+            Self::Reviews => "reviews",
+        }
+    }
+
+    /// How often it is asked before we give up.
+    const fn tries(self) -> usize {
+        match self {
+            Self::Details | Self::Ratings => 1,
+            Self::Reviews => 2,
+        }
+    }
+}
 
 /// What another service answered.
 #[derive(Debug)]
@@ -22,7 +50,7 @@ pub(super) enum Answer {
     /// A good answer.
     Good(Value),
     /// An error's status, and the sentence that users see.
-    Bad(StatusCode, &'static str),
+    Bad(StatusCode, String),
 }
 
 impl Answer {
@@ -62,41 +90,38 @@ impl Calls {
         &self.metrics
     }
 
-    /// Facts about a book.
-    pub(super) async fn details(&self, id: u64, headers: HeaderMap) -> Answer {
-        let url = format!("{}/details/{id}", self.details);
-        let sorry = "Sorry, product details are currently unavailable for this book.";
-        self.call("details", &url, headers, sorry).await
-    }
-
-    /// What reviewers say, asked for again when the first try fails.
-    pub(super) async fn reviews(&self, id: u64, headers: HeaderMap) -> Answer {
-        let url = format!("{}/reviews/{id}", self.reviews);
-        let sorry = "Sorry, product reviews are currently unavailable for this book.";
-        for _ in 1..REVIEW_TRIES {
-            let answer = self.call("reviews", &url, headers.clone(), sorry).await;
-            if matches!(answer, Answer::Good(_)) {
-                return answer;
+    /// What a service knows about a book.
+    pub(super) async fn ask(&self, service: Service, id: u64, headers: &HeaderMap) -> Answer {
+        let base = match service {
+            Service::Details => &self.details,
+            Service::Ratings => &self.ratings,
+            Service::Reviews => &self.reviews,
+        };
+        let name = service.name();
+        let url = format!("{base}/{name}/{id}");
+        let mut answer = self.call(name, &url, headers).await;
+        for _ in 1..service.tries() {
+            if answer.is_ok() {
+                break;
             }
+            answer = self.call(name, &url, headers).await;
         }
-        self.call("reviews", &url, headers, sorry).await
-    }
-
-    /// How many stars reviewers give.
-    pub(super) async fn ratings(&self, id: u64, headers: HeaderMap) -> Answer {
-        let url = format!("{}/ratings/{id}", self.ratings);
-        let sorry = "Sorry, product ratings are currently unavailable for this book.";
-        self.call("ratings", &url, headers, sorry).await
+        match answer {
+            Ok(body) => Answer::Good(body),
+            Err(status) => Answer::Bad(
+                status,
+                format!("Sorry, product {name} are currently unavailable for this book."),
+            ),
+        }
     }
 
     async fn call(
         &self,
         service: &'static str,
         url: &str,
-        headers: HeaderMap,
-        sorry: &'static str,
-    ) -> Answer {
-        let (status, body) = match self.fetcher.get(url, headers, LIMIT).await {
+        headers: &HeaderMap,
+    ) -> Result<Value, StatusCode> {
+        let (status, body) = match self.fetcher.get(url, headers.clone(), LIMIT).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(%error, "A service did not answer.");
@@ -105,9 +130,9 @@ impl Calls {
         };
         self.metrics.count(service, status);
         if status == StatusCode::OK {
-            Answer::Good(body)
+            Ok(body)
         } else {
-            Answer::Bad(status, sorry)
+            Err(status)
         }
     }
 }

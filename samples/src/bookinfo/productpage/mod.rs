@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use self::calls::Calls;
+use self::calls::{Calls, Service};
 use crate::server;
 
 const STYLE: &str = include_str!("style.css");
@@ -66,6 +66,7 @@ struct Product {
 }
 
 fn router(calls: Calls) -> Router {
+    let about = |service| get(move |calls, id, headers| about_product(service, calls, id, headers));
     Router::new()
         .route("/", get(index))
         .route("/index.html", get(index))
@@ -83,9 +84,9 @@ fn router(calls: Calls) -> Router {
             get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], ICON) }),
         )
         .route("/api/v1/products", get(products))
-        .route("/api/v1/products/{id}", get(product))
-        .route("/api/v1/products/{id}/reviews", get(reviews))
-        .route("/api/v1/products/{id}/ratings", get(ratings))
+        .route("/api/v1/products/{id}", about(Service::Details))
+        .route("/api/v1/products/{id}/reviews", about(Service::Reviews))
+        .route("/api/v1/products/{id}/ratings", about(Service::Ratings))
         .with_state(calls)
 }
 
@@ -97,8 +98,8 @@ async fn product_page(State(calls): State<Calls>, headers: HeaderMap) -> Html<St
     let [product] = &PRODUCTS;
     let user = session::user(&headers);
     let sent = calls::headers(&headers, user.as_deref());
-    let details = calls.details(product.id, sent.clone()).await;
-    let reviews = calls.reviews(product.id, sent).await;
+    let details = calls.ask(Service::Details, product.id, &sent).await;
+    let reviews = calls.ask(Service::Reviews, product.id, &sent).await;
     Html(page::product(product, user.as_deref(), &details, &reviews))
 }
 
@@ -154,7 +155,9 @@ async fn products() -> Json<Value> {
     Json(json!(products))
 }
 
-async fn product(
+/// What a service knows about one product.
+async fn about_product(
+    service: Service,
     State(calls): State<Calls>,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -163,29 +166,5 @@ async fn product(
         return super::bad_product_id();
     };
     let sent = calls::headers(&headers, session::user(&headers).as_deref());
-    calls.details(id, sent).await.into_json()
-}
-
-async fn reviews(
-    State(calls): State<Calls>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> (StatusCode, Json<Value>) {
-    let Ok(id) = id.parse() else {
-        return super::bad_product_id();
-    };
-    let sent = calls::headers(&headers, session::user(&headers).as_deref());
-    calls.reviews(id, sent).await.into_json()
-}
-
-async fn ratings(
-    State(calls): State<Calls>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> (StatusCode, Json<Value>) {
-    let Ok(id) = id.parse() else {
-        return super::bad_product_id();
-    };
-    let sent = calls::headers(&headers, session::user(&headers).as_deref());
-    calls.ratings(id, sent).await.into_json()
+    calls.ask(service, id, &sent).await.into_json()
 }
