@@ -73,7 +73,7 @@ pub trait Graceful: Future {
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<C: Graceful> Graceful for Pin<Box<C>> {
+impl<C: Graceful + ?Sized> Graceful for Pin<Box<C>> {
     fn finish(self: Pin<&mut Self>) {
         self.get_mut().as_mut().finish();
     }

@@ -25,7 +25,7 @@ pub use self::reply::Reply;
 pub use self::request_body::{RequestBody, Source};
 pub use self::response_body::ResponseBody;
 pub use self::send::{Failure, FailureKind, Sent, send};
-pub use self::serve::{Handle, Handled, serve};
+pub use self::serve::{Ends, Handle, Handled, serve};
 pub use self::upgrade::{Upgrade, splice};
 
 /// The versions a connection can speak.

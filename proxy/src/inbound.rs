@@ -22,10 +22,10 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use self::beginning::Beginning;
 use self::peer::Peer;
 use self::requests::Requests;
-use crate::detect::{Carried, Detection, first_bytes};
+use crate::detect::{Carried, Detection};
 use crate::discover::Application;
 use crate::drain::{ActiveConnection, Direction, Phase};
-use crate::http::{self, Version};
+use crate::http::{self, Ends, Version};
 use crate::net::{Stream, Transport};
 use crate::shared::Worker;
 use crate::sniff::{self, Hello, Verdict};
@@ -38,6 +38,11 @@ const SOURCE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 const SOURCE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 /// The longest a peer may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The longest that a client without a sidecar may take until the header of its next HTTP/1 request
+/// is whole. That includes the time it leaves the connection idle, so it is Envoy's idle timeout:
+/// balancers and clients that keep connections close them earlier, and never find one closed.
+const PLAIN_HEADER: Duration = Duration::from_secs(3_600);
 
 /// A connection whose destination is known.
 struct Accepted {
@@ -118,7 +123,7 @@ impl Accepted {
     /// Finds out who calls and what the connection carries.
     async fn begin(&self, mut stream: Stream) -> io::Result<Begun> {
         let detection = Detection::of(self.declared, self.target.port());
-        let verdict = match beginning::wait(&self.worker, &mut stream, &self.application).await? {
+        let verdict = match self.wait(&mut stream, detection).await? {
             Beginning::Application(server) => {
                 let peer = Peer::plain(self);
                 return Ok(Begun {
@@ -139,7 +144,8 @@ impl Accepted {
                 server: None,
             });
         }
-        match self.mesh_alpn(&mut stream).await? {
+        let hello = tokio::time::timeout(HANDSHAKE, self.mesh_alpn(&mut stream)).await;
+        match hello.map_err(|_| io::ErrorKind::TimedOut)?? {
             None => {
                 let peer = Peer::plain(self);
                 Ok(Begun {
@@ -151,6 +157,10 @@ impl Accepted {
             }
             Some(alpn) => self.begin_mesh(stream, alpn, detection).await,
         }
+    }
+
+    async fn wait(&self, stream: &mut Stream, detection: Detection) -> io::Result<Beginning> {
+        beginning::wait(&self.worker, stream, &self.application, detection).await
     }
 
     /// What a mesh client offers; none for TLS that is the application's.
@@ -182,21 +192,13 @@ impl Accepted {
             (Detection::Opaque, _) => Carried::Opaque,
             (_, Alpn::Http1) => Carried::Http(Version::Http1),
             (_, Alpn::Http2) => Carried::Http(Version::Http2),
-            (Detection::Http, Alpn::Tcp) => {
-                let mut bytes = BytesMut::new();
-                let verdict = first_bytes(&mut stream, &mut bytes).await?;
-                stream.put_back(bytes);
-                detection.conclude(verdict)
-            }
-            (Detection::Unknown, Alpn::Tcp) => {
-                match beginning::wait(&self.worker, &mut stream, &self.application).await? {
-                    Beginning::Client(verdict) => detection.conclude(verdict),
-                    Beginning::Application(stream) => {
-                        server = Some(stream);
-                        Carried::Opaque
-                    }
+            (_, Alpn::Tcp) => match self.wait(&mut stream, detection).await? {
+                Beginning::Client(verdict) => detection.conclude(verdict),
+                Beginning::Application(stream) => {
+                    server = Some(stream);
+                    Carried::Opaque
                 }
-            }
+            },
         };
         Ok(Begun {
             stream,
@@ -238,23 +240,27 @@ impl Accepted {
             peer,
             server,
         } = begun;
-        let (client, target) = (self.client, self.target);
         match carried {
             Carried::Opaque => Box::pin(tcp::carry(&self, stream, peer, server)).await,
-            Carried::Http(version) => {
-                // HTTP/1 clients learn from `connection: close`, so that no request is lost.
-                let phase = match version {
-                    Version::Http1 => Phase::Closing,
-                    Version::Http2 => Phase::Draining,
-                };
-                let drain = self.worker.shared.drain.clone();
-                let requests = Requests::new(self, peer, version, server_name(&stream));
-                let served =
-                    http::serve(stream, version, Arc::new(requests), Some((&drain, phase))).await;
-                if let Err(error) = served {
-                    tracing::debug!(%client, %target, %error, "A client's connection failed.");
-                }
-            }
+            Carried::Http(version) => Box::pin(self.carry_http(stream, version, peer)).await,
+        }
+    }
+
+    async fn carry_http(self, stream: Stream, version: Version, peer: Peer) {
+        let (client, target) = (self.client, self.target);
+        let drain = self.worker.shared.drain.clone();
+        // HTTP/1 clients learn from `connection: close`, so that no request is lost.
+        let phase = match version {
+            Version::Http1 => Phase::Closing,
+            Version::Http2 => Phase::Draining,
+        };
+        let ends = Ends {
+            drain: Some((&drain, phase)),
+            header: (!peer.is_mesh()).then_some(PLAIN_HEADER),
+        };
+        let requests = Requests::new(self, peer, version, server_name(&stream));
+        if let Err(error) = http::serve(stream, version, Arc::new(requests), ends).await {
+            tracing::debug!(%client, %target, %error, "A client's connection failed.");
         }
     }
 }

@@ -20,7 +20,7 @@ use self::requests::Requests;
 use self::route::Routes;
 use crate::detect::{Carried, Detection, first_bytes};
 use crate::drain::Direction;
-use crate::http;
+use crate::http::{self, Ends};
 use crate::net::Stream;
 use crate::shared::Worker;
 use crate::sniff::Verdict;
@@ -56,7 +56,9 @@ pub async fn serve(worker: Arc<Worker>, stream: TcpStream, client: SocketAddr) {
     match carried {
         Carried::Http(version) => {
             let requests = Requests::new(worker, routes, version, client, connection);
-            if let Err(error) = http::serve(stream, version, Arc::new(requests), None).await {
+            if let Err(error) =
+                http::serve(stream, version, Arc::new(requests), Ends::default()).await
+            {
                 tracing::debug!(%client, %target, %error, "A client's connection failed.");
             }
         }

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -29,37 +31,53 @@ pub trait Handle: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request<Incoming>) -> Handled;
 }
 
-type Http1 = http1::UpgradeableConnection<TokioIo<Stream>, Handler>;
+/// Boxed, since a future that is handed on is stored once for each hand it passes.
+type Connection = Pin<Box<dyn Graceful<Output = hyper::Result<()>> + Send>>;
+
 type Http2 = http2::Connection<TokioIo<Stream>, Handler, TokioExecutor>;
 
-/// Serves a connection to its end, which comes gracefully once the drain reaches `until`.
+type Http1 = http1::UpgradeableConnection<TokioIo<Stream>, Handler>;
+
+/// What ends a connection before its client does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends<'a> {
+    /// It ends gracefully once the drain is in this phase; in HTTP/1 the handler says
+    /// `connection: close` from then on.
+    pub drain: Option<(&'a Drain, Phase)>,
+    /// The longest until the header of the next HTTP/1 request is whole.
+    pub header: Option<Duration>,
+}
+
+/// Serves a connection to its end.
 ///
 /// # Errors
 /// When the client breaks the protocol or the connection.
-pub async fn serve(
+pub fn serve(
     stream: Stream,
     version: Version,
     handler: Arc<dyn Handle>,
-    until: Option<(&Drain, Phase)>,
-) -> hyper::Result<()> {
+    ends: Ends<'_>,
+) -> impl Future<Output = hyper::Result<()>> + Send {
     let io = TokioIo::new(stream);
     let handler = Handler(handler);
-    match version {
-        Version::Http1 => follow(until, Box::pin(serve_http1(io, handler))).await,
-        Version::Http2 => follow(until, Box::pin(serve_http2(io, handler))).await,
-    }
+    let connection: Connection = match version {
+        Version::Http1 => Box::pin(serve_http1(io, handler, ends.header)),
+        Version::Http2 => Box::pin(serve_http2(io, handler)),
+    };
+    follow(ends.drain, connection)
 }
 
-/// Boxed, since a future that is handed on is stored once for each hand it passes.
-async fn follow<C: Graceful>(until: Option<(&Drain, Phase)>, connection: Pin<Box<C>>) -> C::Output {
+async fn follow(until: Option<(&Drain, Phase)>, connection: Connection) -> hyper::Result<()> {
     match until {
         None => connection.await,
         Some((drain, phase)) => drain.follow(phase, connection).await,
     }
 }
 
-fn serve_http1(io: TokioIo<Stream>, handler: Handler) -> Http1 {
+fn serve_http1(io: TokioIo<Stream>, handler: Handler, header: Option<Duration>) -> Http1 {
     http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header)
         .preserve_header_case(true)
         .max_header_size(MAX_HEADERS)
         .auto_date_header(false)
@@ -97,10 +115,7 @@ struct Answer(Handled);
 impl Future for Answer {
     type Output = Result<Response<ResponseBody>, Infallible>;
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(context).map(Ok)
     }
 }

@@ -2,6 +2,12 @@
 
 use ::http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
 use super::headers::convert;
 use super::*;
 
@@ -171,4 +177,41 @@ fn failures_are_told_in_envoys_words() {
          connection termination"
     );
     assert!(FailureKind::Connect.is_unexecuted() && !FailureKind::Closed.is_unexecuted());
+}
+
+/// Answers nothing that these tests send.
+struct Nobody;
+
+impl Handle for Nobody {
+    fn handle(self: Arc<Self>, _: Request<hyper::body::Incoming>) -> Handled {
+        unreachable!("no header is whole")
+    }
+}
+
+/// Serves half a header; whether the connection has ended when two hours are over.
+async fn ends_within_two_hours(ends: Ends<'_>) -> bool {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    tokio::time::pause();
+    let serving = serve(stream.into(), Version::Http1, Arc::new(Nobody), ends);
+    let served = tokio::time::timeout(Duration::from_secs(7_200), serving).await;
+    served.is_ok_and(|result| result.is_err())
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_ends_a_connection_that_has_a_limit() {
+    let hour = Ends {
+        header: Some(Duration::from_secs(3_600)),
+        ..Ends::default()
+    };
+    assert!(ends_within_two_hours(hour).await);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_limit_may_be_idle() {
+    assert!(!ends_within_two_hours(Ends::default()).await);
 }

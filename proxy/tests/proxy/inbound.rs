@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lateen_wire::lateen::{InboundPort, Protocol};
 use lateen_wire::resource;
@@ -21,6 +22,22 @@ async fn behind(app: &App) -> (Mesh, Proxy, std::net::IpAddr) {
         .proxy("server", HashMap::from([(back, app.address)]))
         .await;
     (mesh, server, back)
+}
+
+/// Says what the application's port speaks.
+async fn declare(mesh: &Mesh, server: &Proxy, app: &App, protocol: Protocol) {
+    let port = InboundPort {
+        target_port: u32::from(app.address.port()),
+        protocol: protocol.into(),
+        service_port: 80,
+        ..InboundPort::default()
+    };
+    mesh.control
+        .set(resource::OWN, resource::OWN_NAME, &own(&[port]));
+    until("the port is known", || {
+        !server.shared.discovery.own().inbound.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -174,18 +191,7 @@ async fn garbage_reaches_the_application_only_where_anything_may() {
             .unwrap();
         assert_eq!(back, garbage);
     }
-    let port = InboundPort {
-        target_port: u32::from(app.address.port()),
-        protocol: Protocol::Http.into(),
-        service_port: 80,
-        ..InboundPort::default()
-    };
-    mesh.control
-        .set(resource::OWN, resource::OWN_NAME, &own(&[port]));
-    until("the port is known", || {
-        !server.shared.discovery.own().inbound.is_empty()
-    })
-    .await;
+    declare(&mesh, &server, &app, Protocol::Http).await;
     let answer = Http1::new(server.dial_inbound(back).await)
         .send("\0garbage\r\n\r\n")
         .await;
@@ -224,4 +230,53 @@ async fn a_connection_to_the_proxy_itself_does_not_go_round() {
         );
     }
     assert_eq!(server.sum("lateen_proxy_loops_total", &[]), 2.0);
+}
+
+#[tokio::test]
+async fn a_caller_that_trickles_holds_nothing_for_long() {
+    let app = App::echo().await;
+    let (_mesh, server, back) = behind(&app).await;
+    let letters = async {
+        let mut stream = server.dial_inbound(back).await;
+        stream.write_all(b"GE").await.unwrap();
+        let mut echo = [0; 2];
+        soon("the echo", stream.read_exact(&mut echo))
+            .await
+            .unwrap();
+        assert_eq!(&echo, b"GE");
+    };
+    let hello = async {
+        let mut stream = server.dial_inbound(back).await;
+        // The beginning of a ClientHello of 512 bytes.
+        let part = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+        stream.write_all(part).await.unwrap();
+        let end = soon("the end", stream.read(&mut [0])).await;
+        assert_eq!(end.unwrap_or(0), 0);
+    };
+    tokio::join!(letters, hello);
+    assert_eq!(app.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_port_that_is_declared_opaque_is_not_read_beyond_the_first_byte() {
+    let app = App::echo().await;
+    let (mesh, server, back) = behind(&app).await;
+    declare(&mesh, &server, &app, Protocol::Tcp).await;
+    let mut stream = server.dial_inbound(back).await;
+    let started = Instant::now();
+    stream.write_all(b"G").await.unwrap();
+    let mut echo = [0; 1];
+    soon("the echo", stream.read_exact(&mut echo))
+        .await
+        .unwrap();
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn a_silent_caller_hears_that_the_application_closes() {
+    let app = App::tcp(|stream| async move { drop(stream) }).await;
+    let (_mesh, server, back) = behind(&app).await;
+    let mut stream = server.dial_inbound(back).await;
+    let end = soon("the end", stream.read(&mut [0])).await;
+    assert_eq!(end.unwrap_or(0), 0);
 }
