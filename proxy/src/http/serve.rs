@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,7 +37,11 @@ type Connection = Pin<Box<dyn Graceful<Output = hyper::Result<()>> + Send>>;
 
 type Http2 = http2::Connection<TokioIo<Stream>, Handler, TokioExecutor>;
 
-type Http1 = http1::UpgradeableConnection<TokioIo<Stream>, Handler>;
+/// A connection that speaks HTTP/1.
+struct Http1 {
+    connection: http1::UpgradeableConnection<TokioIo<Stream>, Handler>,
+    begun: Arc<AtomicBool>,
+}
 
 /// What ends a connection before its client does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +64,10 @@ pub fn serve(
     ends: Ends<'_>,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let io = TokioIo::new(stream);
-    let handler = Handler(handler);
+    let handler = Handler {
+        requests: handler,
+        begun: Arc::default(),
+    };
     let connection: Connection = match version {
         Version::Http1 => Box::pin(serve_http1(io, handler, ends.header)),
         Version::Http2 => Box::pin(serve_http2(io, handler)),
@@ -75,14 +83,16 @@ async fn follow(until: Option<(&Drain, Phase)>, connection: Connection) -> hyper
 }
 
 fn serve_http1(io: TokioIo<Stream>, handler: Handler, header: Option<Duration>) -> Http1 {
-    http1::Builder::new()
+    let begun = Arc::clone(&handler.begun);
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header)
         .preserve_header_case(true)
         .max_header_size(MAX_HEADERS)
         .auto_date_header(false)
         .serve_connection(io, handler)
-        .with_upgrades()
+        .with_upgrades();
+    Http1 { connection, begun }
 }
 
 fn serve_http2(io: TokioIo<Stream>, handler: Handler) -> Http2 {
@@ -97,7 +107,11 @@ fn serve_http2(io: TokioIo<Stream>, handler: Handler) -> Http2 {
         .serve_connection(io, handler)
 }
 
-struct Handler(Arc<dyn Handle>);
+struct Handler {
+    requests: Arc<dyn Handle>,
+    /// A request has come.
+    begun: Arc<AtomicBool>,
+}
 
 impl Service<Request<Incoming>> for Handler {
     type Response = Response<ResponseBody>;
@@ -105,7 +119,8 @@ impl Service<Request<Incoming>> for Handler {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
-        Answer(Arc::clone(&self.0).handle(request))
+        self.begun.store(true, Ordering::Relaxed);
+        Answer(Arc::clone(&self.requests).handle(request))
     }
 }
 
@@ -120,9 +135,21 @@ impl Future for Answer {
     }
 }
 
+impl Future for Http1 {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.connection).poll(context)
+    }
+}
+
 impl Graceful for Http1 {
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    /// Leaves a connection that has carried nothing to the `connection: close` of its first
+    /// response: hyper would close it, and a request may be under way.
+    fn finish(mut self: Pin<&mut Self>) {
+        if self.begun.load(Ordering::Relaxed) {
+            Pin::new(&mut self.connection).graceful_shutdown();
+        }
     }
 }
 

@@ -49,14 +49,14 @@ impl Requests {
         self.begin_log(&mut exchange, &request);
         exchange.set_recorder(Arc::clone(&self.peer) as _);
         if let Err(reason) = http::authority(&request) {
-            return Reply::bad_request(reason).respond(exchange);
+            return self.reply(Reply::bad_request(reason), exchange);
         }
         let upgrade = Upgrade::wanted(&request);
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let version = self.application_version(upgrade.as_ref());
         let request = match self.prepare(request, version, upgrade.as_ref(), &mut exchange) {
             Ok(request) => request,
-            Err(reply) => return reply.respond(exchange),
+            Err(reply) => return self.reply(reply, exchange),
         };
         exchange.set_active(self.accepted.application.enter());
         let started = Instant::now();
@@ -166,11 +166,16 @@ impl Requests {
         if let Some(line) = exchange.line() {
             line.transport_failure.clone_from(&failure.detail);
         }
-        let mut response = Reply::failed(failure).respond(exchange);
+        let mut response = self.reply(Reply::failed(failure), exchange);
         if failure.kind.is_unexecuted() && self.peer.is_mesh() {
             let reason = HeaderValue::from_static("connect-failure");
             response.headers_mut().insert(NOT_EXECUTED, reason);
         }
+        response
+    }
+
+    fn reply(&self, reply: Reply, exchange: Box<Exchange>) -> Response<ResponseBody> {
+        let mut response = reply.respond(exchange);
         self.announce_drain(response.headers_mut());
         response
     }

@@ -1,56 +1,39 @@
 //! The end of a proxy's life, seen by its callers.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Request;
 use lateen_proxy::config::DrainTimes;
-use lateen_proxy::drain::{Direction, Phase};
+use lateen_proxy::drain::{Direction, Drain, Phase};
 use lateen_wire::lateen::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
 use crate::support::app::App;
 use crate::support::client::{Http1, exchange, full, http2};
-use crate::support::mesh::{Endpoint, Mesh, Proxy, Service};
+use crate::support::envoy;
+use crate::support::pair::Pair;
 use crate::support::{soon, until};
 
-struct Pair {
-    _mesh: Mesh,
-    client: Proxy,
-    server: Proxy,
-    door: IpAddr,
-    back: IpAddr,
-    app: App,
+async fn pair(protocol: Protocol) -> Pair {
+    Pair::start("draining", protocol, App::http("draining").await).await
 }
 
-async fn pair(protocol: Protocol) -> Pair {
-    let app = App::http("draining").await;
-    let mesh = Mesh::start().await;
-    let service = Service::new("draining", protocol);
-    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh
-        .proxy("server", HashMap::from([(back, app.address)]))
-        .await;
-    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh
-        .proxy("client", HashMap::from([(door, service.address)]))
-        .await;
-    Pair {
-        _mesh: mesh,
-        client,
-        server,
-        door,
-        back,
-        app,
-    }
+/// The rest of the proxy's life, as long as something is open.
+fn close(drain: &Drain) -> JoinHandle<()> {
+    let times = DrainTimes {
+        termination: Duration::from_secs(60),
+        minimum: Duration::ZERO,
+    };
+    let drain = drain.clone();
+    tokio::spawn(async move { drain.close(times).await })
 }
 
 #[tokio::test]
 async fn callers_are_asked_to_leave_and_none_of_their_requests_fails() {
     let pair = pair(Protocol::Http).await;
-    let mut through_mesh = Http1::new(pair.client.dial(pair.door).await);
-    let mut plain = Http1::new(pair.server.dial_inbound(pair.back).await);
+    let mut through_mesh = pair.http().await;
+    let mut plain = Http1::new(pair.dial_inbound().await);
     assert_eq!(through_mesh.get("draining", "/").await.status, 200);
     assert_eq!(plain.get("draining", "/").await.status, 200);
     pair.server.shared.drain.begin();
@@ -66,14 +49,14 @@ async fn callers_are_asked_to_leave_and_none_of_their_requests_fails() {
         assert_eq!((answer.status, answer.header("connection")), (200, None));
     }
     // New connections are still taken while endpoints withdraw.
-    let mut late = Http1::new(pair.server.dial_inbound(pair.back).await);
+    let mut late = Http1::new(pair.dial_inbound().await);
     assert_eq!(late.get("draining", "/").await.status, 200);
 }
 
 #[tokio::test]
 async fn http2_callers_get_goaway_and_none_of_their_requests_fails() {
     let pair = pair(Protocol::Http2).await;
-    let mut sender = http2(pair.client.dial(pair.door).await).await;
+    let mut sender = http2(pair.dial().await).await;
     let mut status = async || {
         let request = Request::get("http://draining/").body(full("")).unwrap();
         exchange(&mut sender, request).await.0.status()
@@ -89,22 +72,15 @@ async fn http2_callers_get_goaway_and_none_of_their_requests_fails() {
 #[tokio::test]
 async fn the_process_ends_when_nothing_is_active_and_streams_may_finish() {
     let pair = pair(Protocol::Http).await;
-    let mut websocket = Http1::new(pair.client.dial(pair.door).await);
+    let mut websocket = pair.http().await;
     let upgrade = "GET /websocket HTTP/1.1\r\nHost: draining\r\nConnection: Upgrade\r\n\
                    Upgrade: websocket\r\n\r\n";
     assert_eq!(websocket.send(upgrade).await.status, 101);
-    let mut idle = Http1::new(pair.server.dial_inbound(pair.back).await);
+    let mut idle = Http1::new(pair.dial_inbound().await);
     assert_eq!(idle.get("draining", "/").await.status, 200);
     let drain = pair.server.shared.drain.clone();
     drain.begin();
-    let times = DrainTimes {
-        termination: Duration::from_secs(60),
-        minimum: Duration::ZERO,
-    };
-    let closing = {
-        let drain = drain.clone();
-        tokio::spawn(async move { drain.close(times).await })
-    };
+    let closing = close(&drain);
     // The idle connection is closed, the stream goes on.
     idle.closed().await;
     assert_eq!(drain.phase(), Phase::Closing);
@@ -120,4 +96,31 @@ async fn the_process_ends_when_nothing_is_active_and_streams_may_finish() {
         drain.active(Direction::Inbound) == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn connections_without_a_request_yet_are_served_one_at_the_very_end() {
+    let pair = pair(Protocol::Http).await;
+    let authority = &pair.mesh.authority;
+    let early = pair.dial_inbound().await;
+    let early = envoy::connect(authority, "client", envoy::HTTP1, early).await;
+    let mut early = Http1::new(early.unwrap());
+    let drain = pair.server.shared.drain.clone();
+    drain.begin();
+    let closing = close(&drain);
+    soon("the last phase", drain.reached(Phase::Closing)).await;
+    let mut late = Http1::new(pair.dial_inbound().await);
+    let answers = [
+        early.get("draining", "/").await,
+        late.get("draining", "/").await,
+    ];
+    for answer in answers {
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close"))
+        );
+    }
+    early.closed().await;
+    late.closed().await;
+    soon("the end of the drain", closing).await.unwrap();
 }

@@ -4,7 +4,9 @@ pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod control;
+pub(crate) mod envoy;
 pub(crate) mod mesh;
+pub(crate) mod pair;
 
 use std::future::Future;
 use std::time::Duration;

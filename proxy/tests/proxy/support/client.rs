@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::soon;
@@ -32,13 +32,13 @@ impl Answer {
 }
 
 /// A keep-alive connection.
-pub(crate) struct Http1 {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Http1<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
-impl Http1 {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             buffer: Vec::new(),
@@ -160,7 +160,10 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 
 pub(crate) type Body = BoxBody<Bytes, std::convert::Infallible>;
 
-pub(crate) async fn http2(stream: TcpStream) -> http2::SendRequest<Body> {
+pub(crate) async fn http2<S>(stream: S) -> http2::SendRequest<Body>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
