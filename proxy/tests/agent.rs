@@ -290,3 +290,21 @@ async fn garbage_ends_the_connection_and_nothing_else() {
         assert_ne!(ask(address.port(), "GET /healthz/ready").await.0, 0);
     }
 }
+
+/// The address that this machine has besides loopback; nothing is sent to learn it.
+fn own_address() -> IpAddr {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    socket.local_addr().unwrap().ip()
+}
+
+#[tokio::test]
+async fn no_peer_can_keep_the_others_out() {
+    let bed = agent("{}", "{}").await;
+    let port = bed.addresses.health.port();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(TcpStream::connect((own_address(), port)).await.unwrap());
+    }
+    assert_eq!(ask(port, "GET /healthz/ready").await.0, 503);
+}

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +11,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lateen_wire::slots::Slots;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-/// More than every kubelet, scraper and person that may ask one pod at once.
+/// More than every kubelet, scraper and person that may ask one pod at once,
 const CONNECTION_LIMIT: usize = 128;
+/// and more than any one of them needs.
+const CONNECTION_LIMIT_OF_PEER: usize = 16;
 /// A client that trickles its request is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of file descriptors), so that the failure is not spun on.
@@ -32,7 +33,7 @@ where
     H: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    let slots = Slots::new(CONNECTION_LIMIT, CONNECTION_LIMIT_OF_PEER);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -42,9 +43,12 @@ where
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            debug!(%peer, "Agent connection refused: too many are open.");
-            continue;
+        let slot = match slots.take(peer.ip()) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                debug!(%peer, %reason, "A connection of the agent was refused.");
+                continue;
+            }
         };
         let handle = handle.clone();
         tokio::spawn(async move {
