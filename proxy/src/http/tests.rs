@@ -83,6 +83,29 @@ fn requests_change_their_form_with_the_version() {
     assert!(convert(&mut parts(request.body(()).unwrap()), Version::Http2).is_err());
 }
 
+#[test]
+fn of_the_protocols_a_client_offers_those_that_can_be_spoken_are_passed_on() {
+    for (offered, wanted) in [
+        (&["websocket"][..], Some("websocket")),
+        (&["h2c, websocket"], Some("websocket")),
+        (&["TLS/1.0", "foo/2,, h2c,bar"], Some("foo/2, bar")),
+        (&["h2c"], None),
+        (&["tls/1.2,h2c"], None),
+        (&[], None),
+    ] {
+        let mut request = Request::get("/").header("connection", "keep-alive, Upgrade");
+        for line in offered {
+            request = request.header("upgrade", *line);
+        }
+        let mut restored = HeaderMap::new();
+        if let Some(upgrade) = Upgrade::wanted(&request.body(()).unwrap()) {
+            upgrade.restore(&mut restored);
+        }
+        let passed_on = restored.get("upgrade").map(|value| value.to_str().unwrap());
+        assert_eq!(passed_on, wanted, "{offered:?}");
+    }
+}
+
 /// A body of which only the end will tell how long it is.
 struct Endless;
 

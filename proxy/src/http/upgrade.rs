@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -16,41 +17,37 @@ use crate::net::{NoCounts, relay};
 /// What a request asks to become.
 #[derive(Debug)]
 pub enum Upgrade {
-    /// Another protocol, by name.
-    Protocol(HeaderValue),
+    /// One of these protocols, best first.
+    Protocols(HeaderValue),
     /// A tunnel.
     Connect,
 }
 
 impl Upgrade {
-    /// What the request asks for. An upgrade to HTTP/2 or to TLS is not: the client must do
-    /// without, which both allow it to (RFC 9113, appendix B; RFC 2817, section 3).
+    /// What the request asks for. An upgrade to HTTP/2 or to TLS is not passed on: the client must
+    /// do without, which both allow it to (RFC 9113, appendix B; RFC 2817, section 3).
     #[must_use]
     pub fn wanted<B>(request: &Request<B>) -> Option<Self> {
         if request.method() == Method::CONNECT {
             return Some(Self::Connect);
         }
-        let protocol = request.headers().get(header::UPGRADE)?;
-        let asks = request
-            .headers()
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
-        let name = protocol.to_str().unwrap_or_default().trim();
-        let ignored = name.eq_ignore_ascii_case("h2c")
-            || name
-                .get(..3)
-                .is_some_and(|start| start.eq_ignore_ascii_case("tls"));
-        (asks && !ignored).then(|| Self::Protocol(protocol.clone()))
+        let asks = list(request.headers(), &header::CONNECTION)
+            .any(|option| option.eq_ignore_ascii_case("upgrade"));
+        let protocols: Vec<&str> = list(request.headers(), &header::UPGRADE)
+            .filter(|name| can_be_spoken(name))
+            .collect();
+        if !asks || protocols.is_empty() {
+            return None;
+        }
+        let protocols = HeaderValue::try_from(protocols.join(", ")).ok()?;
+        Some(Self::Protocols(protocols))
     }
 
     /// Puts back the headers that are stripped hop by hop.
     pub fn restore(&self, headers: &mut HeaderMap) {
-        if let Self::Protocol(name) = self {
+        if let Self::Protocols(names) = self {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::UPGRADE, name.clone());
+            headers.insert(header::UPGRADE, names.clone());
         }
     }
 
@@ -58,10 +55,28 @@ impl Upgrade {
     #[must_use]
     pub fn is_granted(&self, status: StatusCode) -> bool {
         match self {
-            Self::Protocol(_) => status == StatusCode::SWITCHING_PROTOCOLS,
+            Self::Protocols(_) => status == StatusCode::SWITCHING_PROTOCOLS,
             Self::Connect => status.is_success(),
         }
     }
+}
+
+/// The elements of a header that is a list (RFC 9110, section 5.6.1).
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|element| !element.is_empty())
+}
+
+fn can_be_spoken(protocol: &str) -> bool {
+    let is_tls = protocol
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case("tls"));
+    !is_tls && !protocol.eq_ignore_ascii_case("h2c")
 }
 
 /// Carries bytes between client and endpoint once both have agreed, until either ends.
