@@ -46,19 +46,26 @@ pub enum BodyError {
 struct Inner {
     incoming: Incoming,
     attempt: u32,
-    /// Frames that have passed, while nothing is missing from them.
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
-    keeping: Keeping,
+    kept: Kept,
     /// The client's connection failed: the fault of a broken request is its own.
     client_failed: bool,
     bytes: u64,
     messages: Option<MessageCounter>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has passed, for another attempt.
+#[derive(Debug, Default)]
+struct Kept {
+    /// While nothing is missing from them.
+    frames: Vec<Bytes>,
+    bytes: usize,
+    keeping: Keeping,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Keeping {
     /// Everything that passed is kept.
+    #[default]
     All,
     /// Nobody will ask for it again.
     Nothing,
@@ -77,9 +84,7 @@ impl Source {
             inner: Some(Arc::new(Mutex::new(Inner {
                 incoming,
                 attempt: 0,
-                kept: Vec::new(),
-                kept_bytes: 0,
-                keeping: Keeping::All,
+                kept: Kept::default(),
                 client_failed: false,
                 bytes: 0,
                 messages: is_grpc.then(MessageCounter::default),
@@ -113,16 +118,13 @@ impl Source {
     pub fn can_repeat(&self) -> bool {
         self.inner
             .as_ref()
-            .is_none_or(|inner| inner.lock().keeping == Keeping::All)
+            .is_none_or(|inner| inner.lock().kept.keeping == Keeping::All)
     }
 
     /// Says that there will be no further attempt.
     pub fn settle(&self) {
         if let Some(inner) = &self.inner {
-            let mut inner = inner.lock();
-            if inner.keeping == Keeping::All {
-                inner.keeping = Keeping::Nothing;
-            }
+            inner.lock().kept.settle();
         }
     }
 
@@ -159,7 +161,7 @@ impl Inner {
                 Ok(frame) => match frame.data_ref() {
                     Some(data) => self.pass(data, sent),
                     // Trailers are read once: a body that has them all is not repeated.
-                    None => self.lose(),
+                    None => self.kept.lose(),
                 },
                 Err(_) => self.client_failed = true,
             }
@@ -172,22 +174,39 @@ impl Inner {
         if let Some(counter) = &mut self.messages {
             counter.count(data);
         }
-        if self.keeping != Keeping::All {
-            return;
+        if self.kept.keep(data) {
+            *sent = self.kept.frames.len();
         }
-        if self.kept_bytes + data.len() <= KEPT {
-            self.kept_bytes += data.len();
-            self.kept.push(data.clone());
-            *sent = self.kept.len();
-        } else {
+    }
+}
+
+impl Kept {
+    /// Keeps a frame, if everything before it was kept and there is room. Empty ones are nothing
+    /// to repeat, and their number has no limit.
+    fn keep(&mut self, data: &Bytes) -> bool {
+        if self.keeping != Keeping::All || data.is_empty() {
+            return false;
+        }
+        if self.bytes + data.len() > KEPT {
             self.lose();
+            return false;
+        }
+        self.bytes += data.len();
+        self.frames.push(data.clone());
+        true
+    }
+
+    fn settle(&mut self) {
+        if self.keeping == Keeping::All {
+            self.keeping = Keeping::Nothing;
         }
     }
 
     fn lose(&mut self) {
-        self.keeping = Keeping::Lost;
-        self.kept = Vec::new();
-        self.kept_bytes = 0;
+        *self = Self {
+            keeping: Keeping::Lost,
+            ..Self::default()
+        };
     }
 }
 
@@ -207,7 +226,7 @@ impl Body for RequestBody {
         if inner.attempt != this.attempt {
             return Poll::Ready(Some(Err(BodyError::Superseded)));
         }
-        if let Some(frame) = inner.kept.get(this.sent) {
+        if let Some(frame) = inner.kept.frames.get(this.sent) {
             this.sent += 1;
             return Poll::Ready(Some(Ok(Frame::data(frame.clone()))));
         }
@@ -217,7 +236,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.inner.as_ref().is_none_or(|inner| {
             let inner = inner.lock();
-            self.sent >= inner.kept.len() && inner.incoming.is_end_stream()
+            self.sent >= inner.kept.frames.len() && inner.incoming.is_end_stream()
         })
     }
 
@@ -228,6 +247,7 @@ impl Body for RequestBody {
         let inner = inner.lock();
         let kept: u64 = inner
             .kept
+            .frames
             .iter()
             .skip(self.sent)
             .map(|frame| frame.len() as u64)
@@ -239,5 +259,22 @@ impl Body for RequestBody {
             hint.set_upper(upper + kept);
         }
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_kept_up_to_a_size_and_empty_ones_not_at_all() {
+        let mut kept = Kept::default();
+        assert!(kept.keep(&Bytes::from_static(b"one")));
+        for _ in 0..1_000 {
+            assert!(!kept.keep(&Bytes::new()));
+        }
+        assert_eq!((kept.frames.len(), kept.keeping), (1, Keeping::All));
+        assert!(!kept.keep(&Bytes::from(vec![0; KEPT])));
+        assert_eq!((kept.frames.len(), kept.keeping), (0, Keeping::Lost));
     }
 }
