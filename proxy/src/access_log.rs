@@ -32,10 +32,19 @@ pub struct AccessLog {
 }
 
 struct Inner {
-    lines: SyncSender<String>,
-    waiting: Mutex<Option<Receiver<String>>>,
+    lines: SyncSender<Item>,
+    waiting: Mutex<Option<Receiver<Item>>>,
     format: ArcSwapOption<Versioned>,
     metrics: Registry,
+}
+
+/// What waits for the writer.
+enum Item {
+    Line(String),
+    /// Somebody wants to know that everything before it has been written: it is dropped then.
+    Mark {
+        _dropped: SyncSender<()>,
+    },
 }
 
 struct Versioned {
@@ -149,10 +158,14 @@ impl AccessLog {
         let Some(lines) = self.inner.waiting.lock().take() else {
             return;
         };
-        while let Ok(line) = lines.recv() {
-            let mut batch = line;
-            while let Ok(line) = lines.try_recv() {
-                batch.push_str(&line);
+        while let Ok(first) = lines.recv() {
+            let mut batch = String::new();
+            let mut marks = Vec::new();
+            for item in std::iter::once(first).chain(lines.try_iter()) {
+                match item {
+                    Item::Line(line) => batch.push_str(&line),
+                    mark => marks.push(mark),
+                }
             }
             if output
                 .write_all(batch.as_bytes())
@@ -161,7 +174,17 @@ impl AccessLog {
             {
                 self.inner.metrics.counters().access_log_dropped.increment();
             }
+            drop(marks);
         }
+    }
+
+    /// Waits until the lines so far have been written, but no longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let (dropped, written) = sync_channel(0);
+        let lines = self.inner.lines.clone();
+        // The queue may be full, and the writer stuck: then this thread ends with the process.
+        std::thread::spawn(move || lines.send(Item::Mark { _dropped: dropped }));
+        let _ = written.recv_timeout(patience);
     }
 
     /// Whether lines are wanted, by the mesh's present configuration.
@@ -223,7 +246,7 @@ impl AccessLog {
         if self
             .inner
             .lines
-            .try_send(known.format.print(line, end))
+            .try_send(Item::Line(known.format.print(line, end)))
             .is_err()
         {
             self.inner.metrics.counters().access_log_dropped.increment();

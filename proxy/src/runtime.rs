@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,9 @@ use crate::control::Control;
 use crate::ready::Reason;
 use crate::shared::{Shared, Worker};
 use crate::{discover, inbound, listen, net, outbound, tls};
+
+/// How long the access log may take to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,7 @@ where
         shared.drain.close(shared.config.drain).await;
         Ok::<_, StartError>(())
     })?;
+    shared.access_log.flush(LAST_LINES);
     // The other threads end with the process.
     tracing::info!("The proxy ends.");
     Ok(())

@@ -53,7 +53,10 @@ fn print(json: bool) -> String {
     };
     log.write(&line(), key, &record, 11);
     let receiver = log.inner.waiting.lock().take().unwrap();
-    receiver.try_recv().unwrap()
+    match receiver.try_recv().unwrap() {
+        Item::Line(line) => line,
+        Item::Mark { .. } => panic!("nobody waits"),
+    }
 }
 
 #[test]
@@ -84,4 +87,49 @@ fn lines_beyond_the_queue_are_counted_and_not_waited_for() {
         log.write_tcp(&line(), Flags::NONE, 0, 0, Duration::ZERO);
     }
     assert_eq!(metrics.counters().access_log_dropped.value(), 3);
+}
+
+/// Takes its time.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(20));
+        let part = &bytes[..bytes.len().min(1_000)];
+        self.0.lock().extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_are_written_before_the_end() {
+    let log = AccessLog::new(Registry::new());
+    assert!(log.is_on(&own(false)));
+    for _ in 0..20 {
+        log.write_tcp(&line(), Flags::NONE, 0, 0, Duration::ZERO);
+    }
+    let output = Slow::default();
+    std::thread::spawn({
+        let (log, output) = (log.clone(), output.clone());
+        move || log.write_to(output)
+    });
+    log.flush(Duration::from_secs(20));
+    let written = output
+        .0
+        .lock()
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
+    assert_eq!(written, 20);
+}
+
+#[test]
+fn a_writer_that_is_not_there_is_not_waited_for() {
+    let log = AccessLog::new(Registry::new());
+    log.flush(Duration::from_millis(1));
 }
