@@ -21,7 +21,7 @@ use tower::Service;
 use crate::config::{Config, HostPort};
 use crate::metrics::{Counters, Registry};
 use crate::net;
-use crate::tls::{self, Certificates, Roots, RootsError};
+use crate::tls::{self, Certificates, Issued, Roots, RootsError};
 
 /// The longest that connecting to one address may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -109,17 +109,16 @@ impl Control {
         connect(&self.config.discovery, issued.control_config(&roots)?).await
     }
 
-    /// A connection for certificates, without one.
+    /// A connection for certificates, with one or without.
     ///
     /// # Errors
     /// As [`Control::discovery`].
-    pub async fn authority(&self) -> Result<Channel, ControlError> {
+    pub async fn authority(&self, issued: Option<&Issued>) -> Result<Channel, ControlError> {
         let roots = Roots::read(&self.config.root_path)?;
-        let mut config = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots.to_store())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = match issued {
+            Some(issued) => issued.control_config(&roots)?,
+            None => tls::anonymous_config(&roots)?,
+        };
         connect(&self.config.authority, config).await
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 
-pub use self::certificates::{CertificateSnapshot, Certificates, Issued};
+pub use self::certificates::{CertificateSnapshot, Certificates, Issued, anonymous_config};
 pub use self::issue::run as issue;
 pub use self::roots::{Roots, RootsError};
 pub use self::verify::{TrustDomains, peer_identity};

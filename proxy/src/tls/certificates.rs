@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use lateen_wire::Identity;
 use rustls::client::{ClientConfig, Resumption};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::roots::{Roots, unix_seconds};
+use super::roots::{Roots, RootsError, unix_seconds};
 use super::verify::{ClientVerifier, ServerVerifier, TrustDomains, peer_identity};
 use super::{Alpn, SERVER_PROTOCOLS, provider};
 
@@ -45,7 +45,10 @@ pub struct Issued {
     /// End of its life.
     pub not_after: SystemTime,
     serial: String,
-    roots: Arc<Roots>,
+    /// The root of the authority that issued it.
+    authority: Option<CertificateDer<'static>>,
+    /// Read at each handshake, since they may change while the certificate is in use.
+    roots: Arc<ArcSwap<Roots>>,
     key: Arc<SingleCertAndKey>,
     server: Arc<ServerConfig>,
 }
@@ -77,7 +80,7 @@ pub enum InvalidCertificate {
     Tls(#[from] rustls::Error),
     /// The root at its end is wrong.
     #[error(transparent)]
-    Roots(#[from] super::RootsError),
+    Roots(#[from] RootsError),
 }
 
 impl Certificates {
@@ -136,15 +139,11 @@ impl Issued {
     pub fn new(
         chain: &[String],
         key: PrivateKeyDer<'static>,
-        mut roots: Roots,
+        roots: Roots,
         trust_domains: TrustDomains,
     ) -> Result<Self, InvalidCertificate> {
         let mut chain = read_chain(chain)?;
-        if chain.len() > 1
-            && let Some(root) = chain.pop()
-        {
-            roots.add(root)?;
-        }
+        let authority = if chain.len() > 1 { chain.pop() } else { None };
         let leaf = chain
             .first()
             .ok_or_else(|| InvalidCertificate::Chain("it is empty".into()))?;
@@ -152,17 +151,32 @@ impl Issued {
         let facts = Facts::read(leaf)?;
         let certified = CertifiedKey::from_der(chain, key, &provider())?;
         let key = Arc::new(SingleCertAndKey::from(certified));
-        let roots = Arc::new(roots);
+        let roots = Arc::new(ArcSwap::from_pointee(with(roots, authority.as_ref())?));
         let server = server_config(Arc::clone(&key), Arc::clone(&roots), trust_domains)?;
         Ok(Self {
             identity,
             not_before: facts.not_before,
             not_after: facts.not_after,
             serial: facts.serial,
+            authority,
             roots,
             key,
             server: Arc::new(server),
         })
+    }
+
+    /// Trusts these roots from now on, besides that of its own authority; says whether that
+    /// changes anything.
+    ///
+    /// # Errors
+    /// When the authority's root is no certificate.
+    pub fn trust(&self, roots: Roots) -> Result<bool, RootsError> {
+        let roots = with(roots, self.authority.as_ref())?;
+        let changes = roots != **self.roots.load();
+        if changes {
+            self.roots.store(Arc::new(roots));
+        }
+        Ok(changes)
     }
 
     /// How we accept peers.
@@ -181,7 +195,7 @@ impl Issued {
         alpn: Alpn,
     ) -> Result<ClientConfig, rustls::Error> {
         let verifier = ServerVerifier {
-            roots: Arc::clone(&self.roots),
+            roots: self.roots.load_full(),
             expected: expected.clone(),
         };
         let mut config = ClientConfig::builder_with_provider(provider())
@@ -200,12 +214,15 @@ impl Issued {
     /// # Errors
     /// As [`Issued::client_config`].
     pub fn control_config(&self, roots: &Roots) -> Result<ClientConfig, rustls::Error> {
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots.to_store())
-            .with_client_cert_resolver(self.key.clone());
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let mut config = anonymous_config(roots)?;
+        config.client_auth_cert_resolver = self.key.clone();
         Ok(config)
+    }
+
+    /// Whether it is in force.
+    #[must_use]
+    pub fn is_live(&self, now: SystemTime) -> bool {
+        self.not_before <= now && now < self.not_after
     }
 
     /// When to ask for the next one: half its life after now, a little earlier or later so that
@@ -218,9 +235,32 @@ impl Issued {
     }
 }
 
+/// How we call control without a certificate.
+///
+/// # Errors
+/// As [`Issued::client_config`].
+pub fn anonymous_config(roots: &Roots) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots.to_store())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn with(
+    mut roots: Roots,
+    authority: Option<&CertificateDer<'static>>,
+) -> Result<Roots, RootsError> {
+    if let Some(root) = authority {
+        roots.add(root.clone())?;
+    }
+    Ok(roots)
+}
+
 fn server_config(
     key: Arc<SingleCertAndKey>,
-    roots: Arc<Roots>,
+    roots: Arc<ArcSwap<Roots>>,
     trust_domains: TrustDomains,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())

@@ -1,6 +1,6 @@
 //! Gets certificates from the authority and rotates them: Istio's `IstioCertificateService`, a new
 //! P-256 key each time, the service account token as the proof. While renewing fails, the present
-//! certificate stays in use.
+//! certificate stays in use. Roots that are exchanged meanwhile take effect at once.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use lateen_wire::ca::IstioCertificateRequest;
 use lateen_wire::ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use super::certificates::{Certificates, InvalidCertificate, Issued};
 use super::roots::{Roots, unix_seconds};
@@ -19,6 +19,17 @@ use crate::ready::{Readiness, Reason};
 
 /// The longest an authority may take to sign.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the roots are looked at: they are exchanged by hand, and the kubelet takes a minute.
+const ROOTS: Duration = Duration::from_secs(5);
+
+/// What shows the authority who asks.
+enum Proof<'a> {
+    /// The token of the pod's service account.
+    Token,
+    /// A certificate that it has issued before.
+    Certificate(&'a Issued),
+}
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +55,17 @@ enum IssueError {
     Roots(#[from] super::RootsError),
 }
 
-/// Keeps a certificate in force for ever.
+impl IssueError {
+    /// Whether another proof than the token may be taken.
+    fn is_of_the_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Token { .. } | Self::TokenText | Self::Refused(_)
+        )
+    }
+}
+
+/// Keeps a certificate in force for ever, and the roots that peers are checked by.
 pub async fn run(
     config: &Config,
     control: Control,
@@ -52,9 +73,38 @@ pub async fn run(
     trust_domains: TrustDomains,
     readiness: Readiness,
 ) {
+    tokio::join!(
+        follow_roots(config, &certificates),
+        renew(config, &control, &certificates, &trust_domains, &readiness),
+    );
+}
+
+/// Takes in roots that change while a certificate is in use.
+async fn follow_roots(config: &Config, certificates: &Certificates) {
+    let mut interval = tokio::time::interval(ROOTS);
+    loop {
+        interval.tick().await;
+        let Some(issued) = certificates.current() else {
+            continue;
+        };
+        match Roots::read(&config.root_path).and_then(|roots| issued.trust(roots)) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The roots of the mesh have changed."),
+            Err(error) => tracing::warn!(%error, "The roots that are known stay in force."),
+        }
+    }
+}
+
+async fn renew(
+    config: &Config,
+    control: &Control,
+    certificates: &Certificates,
+    trust_domains: &TrustDomains,
+    readiness: &Readiness,
+) {
     let mut back_off = BackOff::new();
     loop {
-        match request(config, &control, trust_domains.clone()).await {
+        match request(config, control, certificates, trust_domains).await {
             Ok(issued) => {
                 back_off.reset();
                 let renew_after = issued.renew_after(SystemTime::now());
@@ -81,13 +131,35 @@ pub async fn run(
     }
 }
 
+/// Asks with the pod's token or, when that is of no use, with the certificate in force.
 async fn request(
     config: &Config,
     control: &Control,
-    trust_domains: TrustDomains,
+    certificates: &Certificates,
+    trust_domains: &TrustDomains,
+) -> Result<Issued, IssueError> {
+    let error = match request_by(Proof::Token, config, control, trust_domains).await {
+        Err(error) if error.is_of_the_token() => error,
+        result => return result,
+    };
+    let present = certificates.current();
+    match present.filter(|issued| issued.is_live(SystemTime::now())) {
+        None => Err(error),
+        Some(issued) => {
+            tracing::info!(%error, "The token is of no use; the certificate is shown instead.");
+            request_by(Proof::Certificate(&issued), config, control, trust_domains).await
+        }
+    }
+}
+
+async fn request_by(
+    proof: Proof<'_>,
+    config: &Config,
+    control: &Control,
+    trust_domains: &TrustDomains,
 ) -> Result<Issued, IssueError> {
     let key = KeyPair::generate()?;
-    // The authority names the certificate after the token; a request needs no names.
+    // The authority names the certificate after the proof; a request needs no names.
     let csr = CertificateParams::default()
         .serialize_request(&key)?
         .pem()?;
@@ -95,14 +167,17 @@ async fn request(
         csr,
         ..IstioCertificateRequest::default()
     });
-    let token = read_token(config)?;
-    let bearer =
-        MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| IssueError::TokenText)?;
-    request.metadata_mut().insert("authorization", bearer);
     if let Ok(cluster) = MetadataValue::try_from(config.pod.cluster.as_str()) {
         request.metadata_mut().insert("clusterid", cluster);
     }
-    let channel = control.authority().await?;
+    let channel = match proof {
+        Proof::Token => {
+            let bearer = read_bearer(config)?;
+            request.metadata_mut().insert("authorization", bearer);
+            control.authority(None).await?
+        }
+        Proof::Certificate(issued) => control.authority(Some(issued)).await?,
+    };
     let mut client = IstioCertificateServiceClient::with_origin(channel.clone(), channel.origin());
     let answer = tokio::time::timeout(TIMEOUT, client.create_certificate(request))
         .await
@@ -111,14 +186,19 @@ async fn request(
         .into_inner();
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let roots = Roots::read(&config.root_path)?;
-    Ok(Issued::new(&answer.cert_chain, key, roots, trust_domains)?)
+    Ok(Issued::new(
+        &answer.cert_chain,
+        key,
+        roots,
+        trust_domains.clone(),
+    )?)
 }
 
-fn read_token(config: &Config) -> Result<String, IssueError> {
-    std::fs::read_to_string(&config.token_path)
-        .map(|token| token.trim().to_owned())
-        .map_err(|source| IssueError::Token {
+fn read_bearer(config: &Config) -> Result<MetadataValue<Ascii>, IssueError> {
+    let token =
+        std::fs::read_to_string(&config.token_path).map_err(|source| IssueError::Token {
             path: config.token_path.display().to_string(),
             source,
-        })
+        })?;
+    MetadataValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| IssueError::TokenText)
 }

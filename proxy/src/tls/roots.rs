@@ -13,7 +13,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use super::provider;
 
 /// A set of roots.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Roots {
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,

@@ -33,7 +33,7 @@ pub(super) struct ServerVerifier {
 /// policy to say.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    pub(super) roots: Arc<Roots>,
+    pub(super) roots: Arc<ArcSwap<Roots>>,
     pub(super) trust_domains: TrustDomains,
 }
 
@@ -136,6 +136,7 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let certificate = parse(end_entity)?;
         self.roots
+            .load()
             .verify(&certificate, intermediates, now, KeyUsage::client_auth())
             .map_err(chain_error)?;
         let found = identity(&certificate).ok_or_else(|| refuse(WrongIdentity::None))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use lateen_proxy::tls::peer_identity;
 use lateen_wire::ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
@@ -135,8 +136,11 @@ impl Control {
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
-                    let identified = stream.get_ref().1.peer_certificates().is_some();
-                    let service = Service { shared, identified };
+                    let certificate = stream.get_ref().1.peer_certificates();
+                    let identity = certificate
+                        .and_then(|chain| peer_identity(&chain[0]))
+                        .map(|identity| identity.to_string());
+                    let service = Service { shared, identity };
                     let routes = tonic::service::Routes::new(
                         AggregatedDiscoveryServiceServer::new(service.clone()),
                     )
@@ -173,24 +177,26 @@ fn acceptor(authority: &Authority) -> TlsAcceptor {
 #[derive(Clone)]
 struct Service {
     shared: Arc<Shared>,
-    identified: bool,
+    /// Of the client's certificate.
+    identity: Option<String>,
 }
 
 #[tonic::async_trait]
 impl IstioCertificateService for Service {
-    /// The token of a test is the identity it stands for.
+    /// The token of a test is the identity it stands for; without one the certificate counts.
     async fn create_certificate(
         &self,
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
-        let token = request
-            .metadata()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let identity = token
-            .and_then(|token| token.strip_prefix("Bearer "))
-            .filter(|identity| identity.starts_with("spiffe://"))
-            .ok_or_else(|| Status::unauthenticated("the token is wrong"))?;
+        let identity = match request.metadata().get("authorization") {
+            Some(token) => token
+                .to_str()
+                .ok()
+                .and_then(|token| token.strip_prefix("Bearer "))
+                .filter(|identity| identity.starts_with("spiffe://")),
+            None => self.identity.as_deref(),
+        };
+        let identity = identity.ok_or_else(|| Status::unauthenticated("nothing shows who asks"))?;
         let life = *self.shared.life.lock();
         let cert_chain = self
             .shared
@@ -209,7 +215,7 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        if !self.identified {
+        if self.identity.is_none() {
             return Err(Status::unauthenticated("discovery needs a certificate"));
         }
         self.shared.log.lock().streams += 1;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -42,15 +43,34 @@ impl Mesh {
     pub(crate) async fn start() -> Self {
         let authority = Arc::new(Authority::new());
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("root.pem"), &authority.root_pem).unwrap();
         let control = Control::start(Arc::clone(&authority)).await;
         control.set(resource::OWN, resource::OWN_NAME, &own(&[]));
-        Self {
+        let mesh = Self {
             authority,
             control,
             folder,
             next: AtomicU16::new(1),
-        }
+        };
+        mesh.set_roots(&[&mesh.authority]);
+        mesh
+    }
+
+    /// Exchanges the roots that proxies trust.
+    pub(crate) fn set_roots(&self, authorities: &[&Authority]) {
+        let roots: String = authorities
+            .iter()
+            .map(|authority| authority.root_pem.as_str())
+            .collect();
+        std::fs::write(self.folder.path().join("root.pem"), roots).unwrap();
+    }
+
+    /// Takes the token of a proxy away.
+    pub(crate) fn remove_token(&self, name: &str) {
+        std::fs::remove_file(self.token(name)).unwrap();
+    }
+
+    fn token(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.token"))
     }
 
     /// An address that stands for a destination.
@@ -85,7 +105,7 @@ impl Mesh {
 
     /// The parts of a proxy that does not run yet.
     pub(crate) fn shared(&self, name: &str, destinations: Destinations) -> Arc<Shared> {
-        let token = self.folder.path().join(format!("{name}.token"));
+        let token = self.token(name);
         std::fs::write(&token, identity(name)).unwrap();
         let mut config = self.config(name, token.to_str().unwrap());
         config.listen.capture = Capture::ByLocalAddress(Arc::new(destinations));
