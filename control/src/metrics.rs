@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::ca::Authority;
 use crate::process::Process;
 
 /// Version of this program.
@@ -71,6 +72,8 @@ pub struct AuthorityMetrics {
     pub parsing_errors: Tally,
     /// Failures to sign.
     pub signing_errors: Tally,
+    /// Changes of the authority's Secret that could not be taken up.
+    pub load_errors: Tally,
     /// Requests turned away because of too many.
     pub throttled: Tally,
     /// End of the root certificate's life, seconds since the epoch.
@@ -218,6 +221,15 @@ impl Metrics {
 }
 
 impl AuthorityMetrics {
+    /// Notes when an authority that is in force ends.
+    pub fn tell_ends_of(&self, authority: &Authority) {
+        self.chain_expiry
+            .set(authority.not_after().unix_timestamp());
+        let end = authority.root_not_after();
+        self.root_expiry
+            .set(end.map_or(0, |end| end.unix_timestamp()));
+    }
+
     fn register(&self, registry: &mut Registry) {
         let counters = [
             (
@@ -249,6 +261,11 @@ impl AuthorityMetrics {
                 "citadel_server_csr_sign_err_count",
                 "Failures to sign",
                 &self.signing_errors,
+            ),
+            (
+                "lateen_control_authority_load_errors",
+                "Changes of the authority that could not be taken up",
+                &self.load_errors,
             ),
             (
                 "lateen_control_csr_throttled",

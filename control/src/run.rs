@@ -12,22 +12,20 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::ca::root::load_or_create;
-use crate::ca::{ApiServerTokens, Authority, CertificateService, Subject};
+use crate::ca::root::{Source, load_or_create};
+use crate::ca::{ApiServerTokens, Authority, CertificateService, CurrentAuthority, Subject};
 use crate::discovery::answers::Answers;
 use crate::discovery::{Connections, Discovery, Limits};
 use crate::mesh::MeshWatch;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
-use crate::serve::{self, Door, Incoming, Monitoring, OwnCertificate, Port, Readiness};
+use crate::serve::{self, Door, Incoming, Monitoring, Port, Readiness, Tls};
 use crate::snapshot::store::Store;
 use crate::snapshot::watch::watch_cluster;
 use crate::{Config, Error};
 
-/// Life of our own certificate; it is renewed at half of it.
-const OWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause before the API server is asked again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest time from the signal to stop to the end.
@@ -133,22 +131,25 @@ impl Parts {
             // The mesh configuration may leave the snapshot as it was.
             let _ = timeout(RETRY / 4, version.changed()).await;
         }
-        let authority = Arc::new(self.authority().await?);
-        let own = self.own_certificate(&authority)?;
-        let config = serve::server_config(own.clone(), authority.roots())?;
+        let (source, authority) = self.authority().await?;
+        let subject = Subject::Server(self.config.service_names(CONTROL));
+        let tls = Arc::new(Tls::new(&authority, subject)?);
+        let authority = Arc::new(CurrentAuthority::new(authority));
         let incoming = Incoming {
             listener,
-            config: Arc::new(config),
+            tls: tls.clone(),
             metrics: self.metrics.clone(),
             stopping: self.stopping.clone(),
             tasks: self.tasks.clone(),
         };
-        self.spawn_until_stop(self.clone().renew(own, authority.clone()));
+        self.spawn_until_stop(self.clone().follow(source, authority.clone()));
+        self.spawn_until_stop(secure(tls, authority.clone()));
         let publisher = Publisher {
             client: self.client.clone(),
             config: self.config.clone(),
             store: self.store.clone(),
             authority: authority.clone(),
+            source,
             metrics: self.metrics.clone(),
             stopping: self.stopping.clone(),
         };
@@ -165,50 +166,30 @@ impl Parts {
     }
 
     /// The authority, as soon as the API server gives it.
-    async fn authority(&self) -> Result<Authority, Error> {
+    async fn authority(&self) -> Result<(Source, Authority), Error> {
         let trust_domain = self.store.read().mesh().trust_domain.clone();
-        let authority = loop {
-            let loaded =
-                load_or_create(&self.client, &self.config.pod_namespace, &trust_domain).await;
-            match loaded {
-                Ok(authority) => break authority,
+        let namespace = &self.config.pod_namespace;
+        loop {
+            match load_or_create(&self.client, namespace, &trust_domain).await {
+                Ok((source, authority)) => {
+                    self.metrics.authority.tell_ends_of(&authority);
+                    return Ok((source, authority));
+                }
                 Err(error @ Error::Kubernetes { .. }) => {
                     warn!(%error, "The certificate authority cannot be loaded yet.");
                     sleep(RETRY).await;
                 }
                 Err(error) => return Err(error),
             }
-        };
-        let metrics = &self.metrics.authority;
-        metrics
-            .chain_expiry
-            .set(authority.not_after().unix_timestamp());
-        metrics.root_expiry.set(
-            authority
-                .root_not_after()
-                .map_or(0, |end| end.unix_timestamp()),
-        );
-        Ok(authority)
-    }
-
-    fn own_certificate(&self, authority: &Authority) -> Result<Arc<OwnCertificate>, Error> {
-        let subject = Subject::Server(self.config.service_names(CONTROL));
-        let first = authority.issue(&subject, OWN_LIFE)?.certified_key()?;
-        Ok(Arc::new(OwnCertificate::new(first)))
-    }
-
-    async fn renew(self, own: Arc<OwnCertificate>, authority: Arc<Authority>) {
-        let subject = Subject::Server(self.config.service_names(CONTROL));
-        loop {
-            sleep(OWN_LIFE / 2).await;
-            match authority
-                .issue(&subject, OWN_LIFE)
-                .and_then(|issued| issued.certified_key())
-            {
-                Ok(next) => own.replace(next),
-                Err(error) => error!(%error, "Renewing our own certificate failed."),
-            }
         }
+    }
+
+    async fn follow(self, source: Source, authority: Arc<CurrentAuthority>) {
+        let namespace = &self.config.pod_namespace;
+        let metrics = &self.metrics.authority;
+        authority
+            .follow(self.client.clone(), namespace, source, metrics)
+            .await;
     }
 
     fn discovery(&self) -> Discovery {
@@ -224,7 +205,10 @@ impl Parts {
         }
     }
 
-    fn certificates(&self, authority: &Arc<Authority>) -> CertificateService<ApiServerTokens> {
+    fn certificates(
+        &self,
+        authority: &Arc<CurrentAuthority>,
+    ) -> CertificateService<ApiServerTokens> {
         CertificateService::new(
             authority.clone(),
             self.store.clone(),
@@ -251,6 +235,10 @@ impl Parts {
             warn!("Some work did not end in time.");
         }
     }
+}
+
+async fn secure(tls: Arc<Tls>, authority: Arc<CurrentAuthority>) {
+    tls.keep_current(&authority).await;
 }
 
 async fn client() -> Result<Client, Error> {

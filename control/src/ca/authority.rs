@@ -1,13 +1,13 @@
 //! Signing: a root or intermediate certificate with its key, and what it signs. The key never
-//! leaves this module, except to be stored when it is made.
+//! leaves the authority, except to be stored when it is made.
 
 use std::fmt;
 use std::time::Duration;
 
 use lateen_wire::Identity;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -17,17 +17,17 @@ use time::OffsetDateTime;
 use super::pem;
 use crate::error::Error;
 
-/// Life of a root that we make ourselves.
-const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Certificates are valid from this long ago: clocks differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 /// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    signer: CertificateDer<'static>,
     /// PEM of what stands between a leaf and the root, the signer first; empty if the root signs.
     intermediates: Vec<String>,
     roots: Vec<CertificateDer<'static>>,
+    not_before: OffsetDateTime,
     not_after: OffsetDateTime,
 }
 
@@ -69,29 +69,6 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// Makes the certificate and key of a new root.
-    ///
-    /// # Errors
-    /// When the system has no randomness.
-    pub fn create(organization: &str) -> Result<Material, Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut parameters = CertificateParams::default();
-        parameters
-            .distinguished_name
-            .push(DnType::OrganizationName, organization);
-        parameters.distinguished_name.remove(DnType::CommonName);
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (parameters.not_before, parameters.not_after) = valid_for(ROOT_LIFE);
-        let certificate = parameters.self_signed(&key)?;
-        Ok(Material {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-            roots: String::new(),
-            chain: String::new(),
-        })
-    }
-
     /// Loads an authority.
     ///
     /// # Errors
@@ -109,6 +86,7 @@ impl Authority {
         if !parsed.is_ca() {
             return Err("the certificate is not an authority's".to_owned());
         }
+        let not_before = parsed.validity().not_before.to_datetime();
         let not_after = parsed.validity().not_after.to_datetime();
         if not_after <= OffsetDateTime::now_utc() {
             return Err("the certificate has ended".to_owned());
@@ -123,8 +101,10 @@ impl Authority {
             .map_err(|error| format!("the certificate cannot sign: {error}"))?;
         Ok(Self {
             issuer,
+            signer: signer.clone(),
             intermediates,
             roots,
+            not_before,
             not_after,
         })
     }
@@ -185,6 +165,12 @@ impl Authority {
         self.roots.iter().map(pem::text).collect()
     }
 
+    /// When the signing certificate began.
+    #[must_use]
+    pub const fn not_before(&self) -> OffsetDateTime {
+        self.not_before
+    }
+
     /// When the signing certificate ends.
     #[must_use]
     pub const fn not_after(&self) -> OffsetDateTime {
@@ -202,6 +188,15 @@ impl Authority {
             .iter()
             .filter_map(|root| end(root.as_ref()))
             .min()
+    }
+}
+
+/// Authorities are equal that sign alike and are trusted by the same roots.
+impl PartialEq for Authority {
+    fn eq(&self, other: &Self) -> bool {
+        self.signer == other.signer
+            && self.intermediates == other.intermediates
+            && self.roots == other.roots
     }
 }
 
@@ -287,7 +282,7 @@ fn intermediates(signer: &CertificateDer<'_>, material: &Material) -> Result<Vec
     Ok(all)
 }
 
-fn valid_for(life: Duration) -> (OffsetDateTime, OffsetDateTime) {
+pub(super) fn valid_for(life: Duration) -> (OffsetDateTime, OffsetDateTime) {
     let now = OffsetDateTime::now_utc();
     (now - CLOCK_SKEW, now + life)
 }

@@ -14,7 +14,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
 
-use super::authority::{Authority, Subject};
+use super::authority::Subject;
+use super::current::CurrentAuthority;
 use super::lifetime::Lifetimes;
 use super::request::SigningRequest;
 use super::token::{Bearer, TokenError, Tokens};
@@ -32,7 +33,7 @@ const REVIEWS: usize = 32;
 
 /// The certificate service.
 pub struct CertificateService<T> {
-    authority: Arc<Authority>,
+    authority: Arc<CurrentAuthority>,
     store: Arc<Store>,
     tokens: T,
     lifetimes: Lifetimes,
@@ -45,7 +46,7 @@ impl<T: Tokens> CertificateService<T> {
     /// Signs with the authority for pods of the store.
     #[must_use]
     pub fn new(
-        authority: Arc<Authority>,
+        authority: Arc<CurrentAuthority>,
         store: Arc<Store>,
         tokens: T,
         lifetimes: Lifetimes,
@@ -157,7 +158,7 @@ impl<T: Tokens> CertificateService<T> {
             return Err(Status::permission_denied(message));
         }
         let subject = Subject::Workload(identity.clone());
-        let signed = self.authority.sign(&request.key, &subject, life);
+        let signed = self.authority.load().sign(&request.key, &subject, life);
         let signed = signed.map_err(|error| {
             warn!(%error, %identity, "Signing failed.");
             Status::internal("signing failed")

@@ -1,6 +1,7 @@
-//! What the elected leader writes for everybody: the root certificate into every namespace, and the
-//! webhook's certificate.
+//! What the elected leader writes for everybody: the root certificate, renewed in time and published
+//! in every namespace, and the webhook's certificate.
 
+mod authority;
 mod lease;
 mod root;
 mod webhook;
@@ -12,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::Config;
-use crate::ca::Authority;
+use crate::ca::CurrentAuthority;
+use crate::ca::root::Source;
 use crate::metrics::Metrics;
 use crate::snapshot::store::Store;
 
@@ -30,7 +32,9 @@ pub struct Publisher {
     /// Which namespaces there are.
     pub store: Arc<Store>,
     /// What is published, and what signs the webhook's certificate.
-    pub authority: Arc<Authority>,
+    pub authority: Arc<CurrentAuthority>,
+    /// Whose authority it is.
+    pub source: Source,
     /// Says whether we are the leader.
     pub metrics: Arc<Metrics>,
     /// Ends the work, and the leadership.
@@ -59,6 +63,7 @@ impl Publisher {
             tokio::select! {
                 () = self.stopping.cancelled() => {}
                 () = lease.hold() => info!("This replica is not the leader any more."),
+                () = authority::keep_root(&self) => {}
                 () = root::publish(&self) => {}
                 () = webhook::keep_certificate(&self) => {}
             }

@@ -28,8 +28,18 @@ const PARALLEL: usize = 8;
 
 /// Publishes, for ever.
 pub(super) async fn publish(publisher: &Publisher) {
+    let mut authority = publisher.authority.subscribe();
+    loop {
+        let roots = authority.borrow_and_update().roots_pem();
+        tokio::select! {
+            () = publish_these(publisher, &roots) => return,
+            _ = authority.changed() => {}
+        }
+    }
+}
+
+async fn publish_these(publisher: &Publisher, root: &str) {
     let client = publisher.client.clone();
-    let root = publisher.authority.roots_pem();
     let mut namespaces = publisher.store.subscribe();
     let config = Config::default().fields(&format!("metadata.name={ROOT_CONFIG_MAP}"));
     let maps = watcher::watcher(Api::<ConfigMap>::all(client.clone()), config).default_backoff();
@@ -38,12 +48,12 @@ pub(super) async fn publish(publisher: &Publisher) {
     loop {
         if published.listed {
             let due = published.due(&publisher.store.read());
-            write_all(&client, &root, due, &mut published).await;
+            write_all(&client, root, due, &mut published).await;
         }
         let retry = published.next_try();
         tokio::select! {
             event = maps.next() => match event {
-                Some(Ok(event)) => published.apply(event, &root),
+                Some(Ok(event)) => published.apply(event, root),
                 Some(Err(error)) => warn!(%error, "Watching root certificates failed; it is retried."),
                 None => return,
             },

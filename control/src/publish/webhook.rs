@@ -21,7 +21,7 @@ use x509_parser::extensions::GeneralName;
 
 use super::{MANAGER, Publisher};
 use crate::Error;
-use crate::ca::Subject;
+use crate::ca::{Authority, Subject};
 
 /// Life of the webhook's certificate; it is renewed at half of it.
 const LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -41,14 +41,16 @@ pub(super) async fn keep_certificate(publisher: &Publisher) {
     let names = publisher.config.service_names(INJECTOR);
     let watch = watcher::watch_object(secrets.clone(), INJECTOR_CERTS).default_backoff();
     let mut watch = std::pin::pin!(watch);
+    let mut authority = publisher.authority.subscribe();
     let mut current: Option<Option<Secret>> = None;
     loop {
         let mut pause = CHECK;
+        let signer = authority.borrow_and_update().clone();
         if let Some(secret) = &current
-            && let Some(reason) = wrong(secret.as_ref(), &names, &publisher.authority.roots_pem())
+            && let Some(reason) = wrong(secret.as_ref(), &names, &signer.roots_pem())
         {
             info!(reason, "Making a certificate for the webhook.");
-            match write(publisher, &secrets, &names).await {
+            match write(&signer, &secrets, &names).await {
                 Ok(written) => current = Some(Some(written)),
                 Err(error) => {
                     warn!(%error, "The webhook's certificate could not be made; it is retried.");
@@ -62,6 +64,7 @@ pub(super) async fn keep_certificate(publisher: &Publisher) {
                 Some(Err(error)) => warn!(%error, "Watching the webhook's certificate failed; it is retried."),
                 None => return,
             },
+            _ = authority.changed() => {}
             () = sleep(pause) => {}
         }
     }
@@ -111,17 +114,15 @@ fn wrong(secret: Option<&Secret>, names: &[String], roots: &str) -> Option<&'sta
 }
 
 async fn write(
-    publisher: &Publisher,
+    authority: &Authority,
     secrets: &Api<Secret>,
     names: &[String],
 ) -> Result<Secret, Error> {
-    let issued = publisher
-        .authority
-        .issue(&Subject::Server(names.to_vec()), LIFE)?;
+    let issued = authority.issue(&Subject::Server(names.to_vec()), LIFE)?;
     let entries = [
         (CERTIFICATE, issued.certificate_chain()),
         (KEY, issued.key),
-        (ROOT, publisher.authority.roots_pem()),
+        (ROOT, authority.roots_pem()),
     ];
     let data = entries.map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes())));
     let secret = Secret {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -17,6 +16,7 @@ use tracing::debug;
 
 use super::door::{Door, Held, Port};
 use super::peer::Secured;
+use super::tls::Tls;
 use crate::metrics::{Metrics, ReasonLabels};
 
 /// How long a handshake may take.
@@ -29,7 +29,7 @@ pub struct Incoming {
     /// Where they come in.
     pub listener: TcpListener,
     /// How they are secured.
-    pub config: Arc<ServerConfig>,
+    pub tls: Arc<Tls>,
     /// Counts those that fail.
     pub metrics: Arc<Metrics>,
     /// Ends accepting when cancelled.
@@ -49,7 +49,6 @@ impl Incoming {
     }
 
     async fn accept(self, ready: mpsc::Sender<io::Result<Secured>>) {
-        let acceptor = TlsAcceptor::from(self.config);
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
         let door = Door::new(self.listener, Port::DISCOVERY, self.metrics.clone());
         loop {
@@ -62,7 +61,7 @@ impl Incoming {
                 () = self.stopping.cancelled() => return,
             };
             let (acceptor, metrics, ready) =
-                (acceptor.clone(), self.metrics.clone(), ready.clone());
+                (self.tls.acceptor(), self.metrics.clone(), ready.clone());
             self.tasks.spawn(async move {
                 let _turn = turn;
                 match handshake(&acceptor, stream, address).await {

@@ -13,4 +13,4 @@ pub use grpc::grpc;
 pub use listener::Incoming;
 pub use monitoring::{Monitoring, Readiness, health, monitoring, serve_pages};
 pub use peer::{Peer, PeerCertificate, Secured};
-pub use tls::{OwnCertificate, server_config};
+pub use tls::Tls;

@@ -1,63 +1,65 @@
 //! TLS of port 15012: our own certificate, renewed while we run, and client certificates that are
 //! optional at the handshake (a workload without one comes for its first) and verified when shown.
 
-use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::RootCertStore;
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tracing::error;
 
+use crate::ca::{Authority, CurrentAuthority, Subject};
 use crate::error::Error;
 
-/// The certificate we show, replaced in place.
-pub struct OwnCertificate(ArcSwap<CertifiedKey>);
+/// Life of our own certificate; it is renewed at half of it.
+const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl OwnCertificate {
-    /// Begins with this certificate.
-    #[must_use]
-    pub fn new(first: CertifiedKey) -> Self {
-        Self(ArcSwap::from_pointee(first))
+/// How connections are secured from the next handshake on.
+pub struct Tls {
+    subject: Subject,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Shows a certificate of this authority for that subject, and takes its clients' certificates.
+    ///
+    /// # Errors
+    /// When the authority cannot sign or has no usable root.
+    pub fn new(authority: &Authority, subject: Subject) -> Result<Self, Error> {
+        let config = ArcSwap::from_pointee(server_config(authority, &subject)?);
+        Ok(Self { subject, config })
     }
 
-    /// Shows this one from the next handshake on.
-    pub fn replace(&self, next: CertifiedKey) {
-        self.0.store(Arc::new(next));
+    /// Renews the certificate at half life, and when the authority changes, for ever.
+    pub async fn keep_current(&self, authority: &CurrentAuthority) {
+        let mut authority = authority.subscribe();
+        loop {
+            let signer = authority.borrow_and_update().clone();
+            match server_config(&signer, &self.subject) {
+                Ok(config) => self.config.store(Arc::new(config)),
+                Err(error) => error!(%error, "Renewing our own certificate failed."),
+            }
+            let _ = timeout(LIFE / 2, authority.changed()).await;
+        }
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
     }
 }
 
-impl fmt::Debug for OwnCertificate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OwnCertificate")
-            .finish_non_exhaustive()
-    }
-}
-
-impl ResolvesServerCert for OwnCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
-
-/// TLS 1.3 and 1.2, HTTP/2, client certificates of these roots. Sessions are not resumed: whoever
-/// connects shows a certificate that is valid now.
-///
-/// # Errors
-/// When there is no usable root.
-pub fn server_config(
-    own: Arc<OwnCertificate>,
-    roots: &[CertificateDer<'static>],
-) -> Result<ServerConfig, Error> {
+/// TLS 1.3 and 1.2, HTTP/2. Sessions are not resumed: whoever connects shows a certificate that is
+/// valid now.
+fn server_config(authority: &Authority, subject: &Subject) -> Result<ServerConfig, Error> {
+    let own = authority.issue(subject, LIFE)?.certified_key()?;
     let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut store = RootCertStore::empty();
-    for root in roots {
+    for root in authority.roots() {
         store
             .add(root.clone())
             .map_err(|error| Error::Tls(error.to_string()))?;
@@ -70,7 +72,7 @@ pub fn server_config(
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Tls(error.to_string()))?
         .with_client_cert_verifier(clients)
-        .with_cert_resolver(own);
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lateen_control::ca::{Issued, Subject};
+use lateen_control::ca::{Authority, Issued, Subject};
 use lateen_control::discovery::Limits;
 use lateen_wire::Identity;
 use lateen_wire::ca::IstioCertificateRequest;
@@ -12,6 +12,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 use x509_parser::extensions::GeneralName;
 
@@ -206,6 +207,50 @@ async fn a_pod_that_the_watches_have_not_seen_yet_is_waited_for() {
     };
     let (chain, ()) = tokio::join!(asking, arriving);
     assert_eq!(chain.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_new_authority_is_shown_and_signs_and_vouches_from_then_on() {
+    let control = Control::start(Limits::default()).await;
+    let old = control.certificate("client");
+    let made = Authority::create("cluster.local").unwrap();
+    let next = Authority::load(&made).unwrap();
+    control.current.replace(Authority::load(&made).unwrap());
+
+    let identity = Identity::new("cluster.local", "shop", "client").unwrap();
+    let of_next = next
+        .issue(&Subject::Workload(identity), Duration::from_secs(60))
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let channel = loop {
+        match control.connect_trusting(&next, Some(&of_next)).await {
+            Ok(channel) => break channel,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    let request = IstioCertificateRequest {
+        csr: csr(),
+        ..IstioCertificateRequest::default()
+    };
+    let answer = IstioCertificateServiceClient::new(channel)
+        .create_certificate(request)
+        .await
+        .unwrap();
+    let chain = answer.into_inner().cert_chain;
+    assert_eq!(chain.last(), Some(&next.roots_pem()));
+
+    // With TLS 1.3 a client hears of its refusal with the first answer.
+    let refused = async {
+        let channel = control.connect_trusting(&next, Some(&old)).await.ok()?;
+        let mut client = IstioCertificateServiceClient::new(channel);
+        let empty = IstioCertificateRequest::default();
+        client.create_certificate(empty).await.err()
+    };
+    let refused = refused.await.map(|status| status.code());
+    assert!(matches!(
+        refused,
+        None | Some(Code::Unavailable | Code::Unknown)
+    ));
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use lateen_control::Error;
 use lateen_control::ca::{
-    Authority, Bearer, CertificateService, Issued, Lifetimes, Subject, TokenError, Tokens,
+    Authority, Bearer, CertificateService, CurrentAuthority, Issued, Lifetimes, Subject,
+    TokenError, Tokens,
 };
 use lateen_control::discovery::answers::Answers;
 use lateen_control::discovery::{Connections, Discovery, Limits};
 use lateen_control::metrics::Metrics;
-use lateen_control::serve::{self, Incoming, OwnCertificate};
+use lateen_control::serve::{self, Incoming, Tls};
 use lateen_control::snapshot::Cluster;
 use lateen_control::snapshot::store::Store;
 use lateen_wire::Identity;
@@ -57,16 +58,17 @@ pub(crate) struct Control {
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authority: Arc<Authority>,
+    pub(crate) current: Arc<CurrentAuthority>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) stopping: CancellationToken,
     address: SocketAddr,
     serving: JoinHandle<Result<(), Error>>,
-    current: JoinHandle<()>,
+    background: [JoinHandle<()>; 2],
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.current.abort();
+        self.background.iter().for_each(JoinHandle::abort);
         self.serving.abort();
     }
 }
@@ -85,13 +87,13 @@ impl Control {
         let metrics = Arc::new(Metrics::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let names = Subject::Server(vec!["istiod.istio-system.svc".to_owned()]);
-        let own = authority.issue(&names, Duration::from_secs(3600)).unwrap();
-        let own = Arc::new(OwnCertificate::new(own.certified_key().unwrap()));
+        let tls = Arc::new(Tls::new(&authority, names).unwrap());
+        let current = Arc::new(CurrentAuthority::new(authority.clone()));
         let listener = serve::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let incoming = Incoming {
             listener,
-            config: Arc::new(serve::server_config(own, authority.roots()).unwrap()),
+            tls: tls.clone(),
             metrics: metrics.clone(),
             stopping: stopping.clone(),
             tasks: tasks.clone(),
@@ -109,7 +111,7 @@ impl Control {
             streams: AtomicU64::new(1),
         };
         let certificates = CertificateService::new(
-            authority.clone(),
+            current.clone(),
             store.clone(),
             Table,
             Lifetimes::default(),
@@ -123,7 +125,14 @@ impl Control {
             stopping,
             address,
             serving: tokio::spawn(serve::grpc(incoming, discovery, certificates)),
-            current: tokio::spawn(async move { answers.keep_current().await }),
+            background: [
+                tokio::spawn(async move { answers.keep_current().await }),
+                tokio::spawn({
+                    let current = current.clone();
+                    async move { tls.keep_current(&current).await }
+                }),
+            ],
+            current,
         }
     }
 
@@ -150,7 +159,16 @@ impl Control {
         &self,
         certificate: Option<&Issued>,
     ) -> Result<Channel, tonic::transport::Error> {
-        let connector = TlsConnector::from(Arc::new(self.client_config(certificate)));
+        self.connect_trusting(&self.authority, certificate).await
+    }
+
+    /// A connection of a proxy that trusts this authority.
+    pub(crate) async fn connect_trusting(
+        &self,
+        authority: &Authority,
+        certificate: Option<&Issued>,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let connector = TlsConnector::from(Arc::new(client_config(authority, certificate)));
         let address = self.address;
         let connect = move |_| {
             let connector = connector.clone();
@@ -164,31 +182,31 @@ impl Control {
             .connect_with_connector(tower::service_fn(connect))
             .await
     }
+}
 
-    fn client_config(&self, certificate: Option<&Issued>) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        for root in self.authority.roots() {
-            roots.add(root.clone()).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match certificate {
-            None => builder.with_no_client_auth(),
-            Some(issued) => {
-                let chain = issued.certificate_chain();
-                let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
-                let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
-                builder
-                    .with_client_auth_cert(chain.map(Result::unwrap).collect(), key)
-                    .unwrap()
-            }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        config
+fn client_config(authority: &Authority, certificate: Option<&Issued>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for root in authority.roots() {
+        roots.add(root.clone()).unwrap();
     }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match certificate {
+        None => builder.with_no_client_auth(),
+        Some(issued) => {
+            let chain = issued.certificate_chain();
+            let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+            let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+            builder
+                .with_client_auth_cert(chain.map(Result::unwrap).collect(), key)
+                .unwrap()
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
 }
 
 /// Waits until something is true.
