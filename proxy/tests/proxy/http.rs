@@ -1,63 +1,28 @@
 //! HTTP from an application to another, over mesh mTLS.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::Request;
 use lateen_wire::lateen::Protocol;
+use lateen_wire::resource;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::app::App;
 use crate::support::client::{Http1, exchange, full, http2};
-use crate::support::mesh::{Endpoint, Mesh, Proxy, Service, identity, workload};
+use crate::support::mesh::{Endpoint, Mesh, Service, identity, workload};
+use crate::support::pair::Pair;
 use crate::support::{soon, until};
-use lateen_wire::resource;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A client's proxy and a server's, with the application behind it.
-struct Pair {
-    mesh: Mesh,
-    client: Proxy,
-    server: Proxy,
-    service: Service,
-    /// Stands for the service's address.
-    door: IpAddr,
-    app: App,
-}
-
-impl Pair {
-    async fn start(protocol: Protocol) -> Self {
-        let app = App::http("reviews").await;
-        let mesh = Mesh::start().await;
-        mesh.control
-            .set(resource::WORKLOAD, "127.0.0.1", &workload("client", true));
-        let service = Service::new("reviews", protocol);
-        let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-        let server = mesh
-            .proxy("server", HashMap::from([(back, app.address)]))
-            .await;
-        let client = mesh
-            .proxy("client", HashMap::from([(door, service.address)]))
-            .await;
-        mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-        Self {
-            mesh,
-            client,
-            server,
-            service,
-            door,
-            app,
-        }
-    }
-
-    async fn dial(&self) -> Http1 {
-        Http1::new(self.client.dial(self.door).await)
-    }
+async fn pair(protocol: Protocol) -> Pair {
+    Pair::start("reviews", protocol, App::http("reviews").await).await
 }
 
 #[tokio::test]
 async fn a_request_goes_over_mutual_tls_and_both_sides_count_it() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut http = pair.http().await;
     let answer = http.get("reviews", "/headers").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("server"), Some("envoy"));
@@ -93,7 +58,7 @@ async fn a_request_goes_over_mutual_tls_and_both_sides_count_it() {
 
 #[tokio::test]
 async fn a_caller_is_named_as_soon_as_control_knows_it() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let name_caller = |name| {
         let known = workload(name, true);
         pair.mesh
@@ -102,7 +67,7 @@ async fn a_caller_is_named_as_soon_as_control_knows_it() {
     };
     // Whoever had the address before.
     name_caller("gone");
-    let mut http = pair.dial().await;
+    let mut http = pair.http().await;
     assert_eq!(http.get("reviews", "/").await.status, 200);
     let counted = |name: &str| {
         let parts = [
@@ -124,8 +89,8 @@ async fn a_caller_is_named_as_soon_as_control_knows_it() {
 
 #[tokio::test]
 async fn one_connection_of_the_client_is_one_to_the_application() {
-    let pair = Pair::start(Protocol::Undeclared).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Undeclared).await;
+    let mut http = pair.http().await;
     for _ in 0..20 {
         assert_eq!(http.get("reviews", "/").await.body, "reviews");
     }
@@ -134,7 +99,7 @@ async fn one_connection_of_the_client_is_one_to_the_application() {
 
 #[tokio::test]
 async fn header_names_keep_their_case() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let app = App::tcp(|mut stream| async move {
         let mut bytes = vec![0; 4096];
         let length = stream.read(&mut bytes).await.unwrap();
@@ -151,7 +116,7 @@ async fn header_names_keep_their_case() {
         .await;
     pair.mesh
         .set_endpoints(&pair.service, &[Endpoint::mesh(&server, back)]);
-    let mut http = pair.dial().await;
+    let mut http = pair.http().await;
     let answer = http
         .send("GET / HTTP/1.1\r\nHost: reviews\r\nX-CamelCase: 1\r\n\r\n")
         .await;
@@ -164,8 +129,8 @@ async fn header_names_keep_their_case() {
 
 #[tokio::test]
 async fn hop_by_hop_headers_end_at_the_proxy() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut http = pair.http().await;
     let answer = http
         .send(
             "GET /headers HTTP/1.1\r\nHost: reviews\r\nConnection: keep-alive, X-Hop\r\n\
@@ -181,8 +146,8 @@ async fn hop_by_hop_headers_end_at_the_proxy() {
 
 #[tokio::test]
 async fn bodies_pass_whole_with_either_framing() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut http = pair.http().await;
     let large = "0123456789abcdef".repeat(64 * 1024);
     assert_eq!(http.post("reviews", "/echo", &large).await.body, large);
     let answer = http
@@ -198,8 +163,8 @@ async fn bodies_pass_whole_with_either_framing() {
 
 #[tokio::test]
 async fn head_no_content_expectations_and_http_1_0() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut http = pair.http().await;
     let answer = http.send("HEAD / HTTP/1.1\r\nHost: reviews\r\n\r\n").await;
     assert_eq!(
         (answer.status, answer.header("content-length")),
@@ -218,20 +183,20 @@ async fn head_no_content_expectations_and_http_1_0() {
 
 #[tokio::test]
 async fn a_large_header_passes_and_a_larger_one_is_named() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let value = "v".repeat(50 * 1024);
     let request = format!("GET /headers HTTP/1.1\r\nHost: reviews\r\nX-Large: {value}\r\n\r\n");
-    let answer = pair.dial().await.send(&request).await;
+    let answer = pair.http().await.send(&request).await;
     assert!(answer.status == 200 && answer.body.contains(&value));
     let value = "v".repeat(80 * 1024);
     let request = format!("GET /headers HTTP/1.1\r\nHost: reviews\r\nX-Large: {value}\r\n\r\n");
-    assert_eq!(pair.dial().await.send(&request).await.status, 431);
+    assert_eq!(pair.http().await.send(&request).await.status, 431);
 }
 
 #[tokio::test]
 async fn websocket_becomes_bytes_and_is_recorded() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut http = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut http = pair.http().await;
     let answer = http
         .send(
             "GET /websocket HTTP/1.1\r\nHost: reviews\r\nConnection: Upgrade\r\n\
@@ -284,18 +249,18 @@ async fn connect_becomes_a_tunnel() {
 
 #[tokio::test]
 async fn an_upgrade_nobody_can_make_is_a_request_like_any_other() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let request = "GET /headers HTTP/1.1\r\nHost: reviews\r\nConnection: Upgrade, HTTP2-Settings\r\n\
                    Upgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n";
-    let answer = pair.dial().await.send(request).await;
+    let answer = pair.http().await.send(request).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.body.contains("upgrade"), "{}", answer.body);
 }
 
 #[tokio::test]
 async fn http2_and_grpc_pass_with_trailers_and_messages_are_counted() {
-    let pair = Pair::start(Protocol::Grpc).await;
-    let mut sender = http2(pair.client.dial(pair.door).await).await;
+    let pair = pair(Protocol::Grpc).await;
+    let mut sender = http2(pair.dial().await).await;
     let message = Bytes::from_static(b"\0\0\0\0\x03abc");
     let request = Request::post("http://reviews/grpc")
         .header("content-type", "application/grpc")
@@ -316,8 +281,8 @@ async fn http2_and_grpc_pass_with_trailers_and_messages_are_counted() {
 
 #[tokio::test]
 async fn many_streams_share_one_connection() {
-    let pair = Pair::start(Protocol::Http2).await;
-    let sender = http2(pair.client.dial(pair.door).await).await;
+    let pair = pair(Protocol::Http2).await;
+    let sender = http2(pair.dial().await).await;
     let requests = (0..50).map(|_| {
         let mut sender = sender.clone();
         async move {
@@ -333,14 +298,14 @@ async fn many_streams_share_one_connection() {
 
 #[tokio::test]
 async fn an_http1_client_reaches_a_service_that_declares_http2() {
-    let pair = Pair::start(Protocol::Http2).await;
-    let answer = pair.dial().await.get("reviews", "/").await;
+    let pair = pair(Protocol::Http2).await;
+    let answer = pair.http().await.get("reviews", "/").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "reviews"));
 }
 
 #[tokio::test]
 async fn requests_of_one_connection_spread_over_endpoints() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let other = App::http("other").await;
     let back = pair.mesh.stand_in(2);
     let proxy = pair
@@ -377,7 +342,7 @@ async fn requests_of_one_connection_spread_over_endpoints() {
 
 #[tokio::test]
 async fn a_dead_endpoint_costs_nothing_but_a_retry_posts_included() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let back = pair.mesh.stand_in(2);
     // A proxy whose application is gone: nothing listens there.
     let gone = App::http("gone").await;
@@ -423,12 +388,12 @@ async fn a_dead_endpoint_costs_nothing_but_a_retry_posts_included() {
 
 #[tokio::test]
 async fn an_endpoint_that_left_gets_no_new_request_and_open_streams_live_on() {
-    let pair = Pair::start(Protocol::Http).await;
-    let mut websocket = pair.dial().await;
+    let pair = pair(Protocol::Http).await;
+    let mut websocket = pair.http().await;
     let upgrade = "GET /websocket HTTP/1.1\r\nHost: reviews\r\nConnection: Upgrade\r\n\
                    Upgrade: websocket\r\n\r\n";
     assert_eq!(websocket.send(upgrade).await.status, 101);
-    let mut http = pair.dial().await;
+    let mut http = pair.http().await;
     assert_eq!(http.get("reviews", "/").await.status, 200);
     let before = pair.app.requests();
     let other = App::http("other").await;
@@ -460,14 +425,14 @@ async fn an_endpoint_that_left_gets_no_new_request_and_open_streams_live_on() {
 
 #[tokio::test]
 async fn a_service_without_endpoints_says_so_to_http_and_to_grpc() {
-    let pair = Pair::start(Protocol::Undeclared).await;
+    let pair = pair(Protocol::Undeclared).await;
     pair.mesh.set_endpoints(&pair.service, &[]);
-    let answer = pair.dial().await.get("reviews", "/").await;
+    let answer = pair.http().await.get("reviews", "/").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (503, "no healthy upstream")
     );
-    let mut sender = http2(pair.client.dial(pair.door).await).await;
+    let mut sender = http2(pair.dial().await).await;
     let request = Request::post("http://reviews/a.B/C")
         .header("content-type", "application/grpc")
         .body(full(""))
@@ -571,7 +536,7 @@ async fn a_headless_service_sends_nobody_elsewhere_than_where_dns_did() {
 
 #[tokio::test]
 async fn an_endpoint_with_another_identity_is_refused() {
-    let pair = Pair::start(Protocol::Http).await;
+    let pair = pair(Protocol::Http).await;
     let back = pair.mesh.stand_in(2);
     let imposter = pair
         .mesh
@@ -581,7 +546,7 @@ async fn an_endpoint_with_another_identity_is_refused() {
     endpoint.workload = workload("server", true);
     pair.mesh.set_endpoints(&pair.service, &[endpoint]);
     until("the endpoint is known", || pair.app.requests() == 0).await;
-    let answer = pair.dial().await.get("reviews", "/").await;
+    let answer = pair.http().await.get("reviews", "/").await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(
         answer.body.contains("expected spiffe://"),

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::app::App;
 use crate::support::mesh::{Endpoint, Mesh, Service};
+use crate::support::pair::Pair;
 use crate::support::{soon, until};
 
 #[tokio::test]
@@ -20,17 +21,8 @@ async fn each_half_of_a_connection_ends_for_itself_and_bytes_are_counted() {
             .unwrap();
     })
     .await;
-    let mesh = Mesh::start().await;
-    let service = Service::new("echo", Protocol::Tcp);
-    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh
-        .proxy("server", HashMap::from([(back, app.address)]))
-        .await;
-    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh
-        .proxy("client", HashMap::from([(door, service.address)]))
-        .await;
-    let mut stream = client.dial(door).await;
+    let pair = Pair::start("echo", Protocol::Tcp, app).await;
+    let mut stream = pair.dial().await;
     stream.write_all(&vec![7; 300_000]).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
@@ -44,9 +36,12 @@ async fn each_half_of_a_connection_ends_for_itself_and_bytes_are_counted() {
         "destination_workload=\"server\"",
     ];
     until("the source counts", || {
-        client.sum("istio_tcp_received_bytes_total", &parts) == 300_000.0
-            && client.sum("istio_tcp_sent_bytes_total", &parts) == 10.0
-            && client.sum("istio_tcp_connections_closed_total", &parts) == 1.0
+        pair.client.sum("istio_tcp_received_bytes_total", &parts) == 300_000.0
+            && pair.client.sum("istio_tcp_sent_bytes_total", &parts) == 10.0
+            && pair
+                .client
+                .sum("istio_tcp_connections_closed_total", &parts)
+                == 1.0
     })
     .await;
     let parts = [
@@ -54,7 +49,9 @@ async fn each_half_of_a_connection_ends_for_itself_and_bytes_are_counted() {
         "connection_security_policy=\"mutual_tls\"",
     ];
     until("the destination counts", || {
-        server.sum("istio_tcp_connections_closed_total", &parts) == 1.0
+        pair.server
+            .sum("istio_tcp_connections_closed_total", &parts)
+            == 1.0
     })
     .await;
 }
@@ -69,18 +66,9 @@ async fn a_server_that_speaks_first_is_heard_through_both_proxies() {
         }
     })
     .await;
-    let mesh = Mesh::start().await;
     // Declared TCP, so that the client's proxy does not wait; the server's knows nothing.
-    let service = Service::new("smtp", Protocol::Tcp);
-    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh
-        .proxy("server", HashMap::from([(back, app.address)]))
-        .await;
-    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh
-        .proxy("client", HashMap::from([(door, service.address)]))
-        .await;
-    let mut stream = client.dial(door).await;
+    let pair = Pair::start("smtp", Protocol::Tcp, app).await;
+    let mut stream = pair.dial().await;
     let mut greeting = [0; 11];
     soon("the greeting", stream.read_exact(&mut greeting))
         .await
@@ -97,24 +85,16 @@ async fn a_server_that_speaks_first_is_heard_through_both_proxies() {
 #[tokio::test]
 async fn a_protocol_that_is_no_http_is_found_out_by_its_first_byte() {
     let app = App::echo().await;
-    let mesh = Mesh::start().await;
-    let service = Service::new("redis", Protocol::Undeclared);
-    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh
-        .proxy("server", HashMap::from([(back, app.address)]))
-        .await;
-    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh
-        .proxy("client", HashMap::from([(door, service.address)]))
-        .await;
-    let mut stream = client.dial(door).await;
+    let pair = Pair::start("redis", Protocol::Undeclared, app).await;
+    let mut stream = pair.dial().await;
     stream.write_all(b"*").await.unwrap();
     let mut echo = [0; 1];
     soon("the echo", stream.read_exact(&mut echo))
         .await
         .unwrap();
     assert_eq!(
-        client.sum("lateen_proxy_detection_timeouts_total", &[]),
+        pair.client
+            .sum("lateen_proxy_detection_timeouts_total", &[]),
         0.0
     );
 }
@@ -178,25 +158,16 @@ async fn a_connection_finds_the_endpoint_that_can_be_called() {
 #[tokio::test]
 async fn an_open_connection_outlives_its_endpoint_in_discovery() {
     let app = App::echo().await;
-    let mesh = Mesh::start().await;
-    let service = Service::new("echo", Protocol::Tcp);
-    let (door, back) = (mesh.stand_in(1), mesh.stand_in(2));
-    let server = mesh
-        .proxy("server", HashMap::from([(back, app.address)]))
-        .await;
-    mesh.serve(&service, &[Endpoint::mesh(&server, back)]);
-    let client = mesh
-        .proxy("client", HashMap::from([(door, service.address)]))
-        .await;
-    let mut stream = client.dial(door).await;
+    let pair = Pair::start("echo", Protocol::Tcp, app).await;
+    let mut stream = pair.dial().await;
     let mut echo = [0; 1];
     stream.write_all(b"1").await.unwrap();
     soon("the echo", stream.read_exact(&mut echo))
         .await
         .unwrap();
-    mesh.set_endpoints(&service, &[]);
+    pair.mesh.set_endpoints(&pair.service, &[]);
     until("the endpoint is gone", || {
-        let snapshot = client.shared.discovery.snapshot();
+        let snapshot = pair.client.shared.discovery.snapshot();
         snapshot
             .destinations
             .iter()
@@ -208,7 +179,7 @@ async fn an_open_connection_outlives_its_endpoint_in_discovery() {
         .await
         .unwrap();
     assert_eq!(&echo, b"2");
-    let mut refused = client.dial(door).await;
+    let mut refused = pair.dial().await;
     assert_eq!(
         soon("the end", refused.read(&mut echo)).await.unwrap_or(0),
         0
