@@ -18,3 +18,4 @@ mod inbound;
 mod rotation;
 mod support;
 mod tcp;
+mod workers;

@@ -12,10 +12,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use lateen_proxy::config::{Arguments, Config};
 use lateen_proxy::listen::Capture;
+use lateen_proxy::ready::Reason;
 use lateen_proxy::runtime::{self, Listening};
 use lateen_proxy::shared::Shared;
 use lateen_wire::{lateen, resource};
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::authority::Authority;
@@ -34,6 +38,12 @@ pub(crate) struct Proxy {
     pub(crate) listening: Listening,
     pub(crate) name: String,
     _tasks: JoinSet<()>,
+}
+
+/// A port that nobody else gets; connections go to those who listen on it, which this does not.
+struct Reserved {
+    address: SocketAddr,
+    _socket: Socket,
 }
 
 /// The addresses that stand for destinations, given before a proxy starts.
@@ -81,34 +91,43 @@ impl Mesh {
 
     /// Starts a proxy of a workload; waits until it is ready.
     pub(crate) async fn proxy(&self, name: &str, destinations: Destinations) -> Proxy {
-        let proxy = self.unready_proxy(name, destinations);
-        let shared = Arc::clone(&proxy.shared);
-        until("the proxy is ready", || shared.readiness.is_ready()).await;
-        proxy
+        self.unready_proxy(name, destinations).ready().await
     }
 
     pub(crate) fn unready_proxy(&self, name: &str, destinations: Destinations) -> Proxy {
-        let shared = self.shared(name, destinations);
+        let shared = self.shared(name, destinations, [0, 0]);
         let mut tasks = JoinSet::new();
         let listening = runtime::start_worker(&mut tasks, Arc::clone(&shared)).unwrap();
-        shared
-            .readiness
-            .resolve(lateen_proxy::ready::Reason::Listeners);
-        runtime::start_background(&mut tasks, &shared);
-        Proxy {
-            shared,
-            listening,
-            name: name.to_owned(),
-            _tasks: tasks,
+        Proxy::start(name, shared, listening, tasks)
+    }
+
+    /// Starts a proxy with several workers, each on a thread and a runtime of its own.
+    pub(crate) async fn proxy_of_workers(
+        &self,
+        name: &str,
+        destinations: Destinations,
+        workers: usize,
+    ) -> Proxy {
+        let reserved = [Reserved::new(), Reserved::new()];
+        let [outbound, inbound] = reserved.each_ref().map(|one| one.address);
+        let shared = self.shared(name, destinations, [outbound.port(), inbound.port()]);
+        let mut tasks = JoinSet::new();
+        for _ in 0..workers {
+            let (worker, started) = start_thread(Arc::clone(&shared));
+            soon("a worker", started).await.unwrap();
+            tasks.spawn(worker);
         }
+        let listening = Listening { outbound, inbound };
+        Proxy::start(name, shared, listening, tasks).ready().await
     }
 
     /// The parts of a proxy that does not run yet.
-    pub(crate) fn shared(&self, name: &str, destinations: Destinations) -> Arc<Shared> {
+    fn shared(&self, name: &str, destinations: Destinations, ports: [u16; 2]) -> Arc<Shared> {
         let token = self.token(name);
         std::fs::write(&token, identity(name)).unwrap();
         let mut config = self.config(name, token.to_str().unwrap());
         config.listen.capture = Capture::ByLocalAddress(Arc::new(destinations));
+        [config.listen.outbound, config.listen.inbound] = ports;
         Shared::new(config)
     }
 
@@ -125,8 +144,6 @@ impl Mesh {
             ("LATEEN_TOKEN_PATH", token),
             ("LATEEN_ROOT_CERT_PATH", root.to_str().unwrap()),
             ("LATEEN_BIND_ADDRESS", "0.0.0.0"),
-            ("LATEEN_OUTBOUND_PORT", "0"),
-            ("LATEEN_INBOUND_PORT", "0"),
         ]);
         Config::read(&Arguments::default(), |name| {
             environment.get(name).map(ToString::to_string)
@@ -206,7 +223,69 @@ fn slice(endpoints: &[Endpoint]) -> lateen::EndpointSlice {
     }
 }
 
+impl Reserved {
+    fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        socket.bind(&any.into()).unwrap();
+        Self {
+            address: socket.local_addr().unwrap().as_socket().unwrap(),
+            _socket: socket,
+        }
+    }
+}
+
+/// Starts a worker on a thread of its own. The first future stands for it: the worker ends when
+/// that is dropped. The second tells that it listens.
+fn start_thread(
+    shared: Arc<Shared>,
+) -> (
+    impl Future<Output = ()> + Send + 'static,
+    oneshot::Receiver<()>,
+) {
+    let (tell, started) = oneshot::channel();
+    let (held, dropped) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            runtime::start_worker(&mut tasks, shared).unwrap();
+            tell.send(()).unwrap();
+            let _ = dropped.await;
+        });
+    });
+    let worker = async move {
+        let _held = held;
+        std::future::pending().await
+    };
+    (worker, started)
+}
+
 impl Proxy {
+    /// Starts everything but the workers, which listen already.
+    fn start(
+        name: &str,
+        shared: Arc<Shared>,
+        listening: Listening,
+        mut tasks: JoinSet<()>,
+    ) -> Self {
+        shared.readiness.resolve(Reason::Listeners);
+        runtime::start_background(&mut tasks, &shared);
+        Self {
+            shared,
+            listening,
+            name: name.to_owned(),
+            _tasks: tasks,
+        }
+    }
+
+    async fn ready(self) -> Self {
+        until("the proxy is ready", || self.shared.readiness.is_ready()).await;
+        self
+    }
+
     /// Connects as the application does, to an address that stands for the original destination.
     pub(crate) async fn dial(&self, stand_in: IpAddr) -> TcpStream {
         let address = SocketAddr::new(stand_in, self.listening.outbound.port());
