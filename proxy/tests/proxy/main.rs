@@ -15,6 +15,7 @@ mod discovery;
 mod drain;
 mod http;
 mod inbound;
+mod interoperability;
 mod rotation;
 mod support;
 mod tcp;

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -36,16 +36,10 @@ impl App {
         let mut app = Self::tcp(move |stream| {
             let requests = Arc::clone(&requests);
             async move {
-                let service = service_fn(move |request| {
+                serve_http(name, stream, || {
                     requests.fetch_add(1, Ordering::Relaxed);
-                    async move { Ok::<_, Infallible>(answer(name, request).await) }
-                });
-                let mut builder =
-                    hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                builder.http1().preserve_header_case(true);
-                let _ = builder
-                    .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                    .await;
+                })
+                .await;
             }
         })
         .await;
@@ -110,6 +104,22 @@ impl App {
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Serves HTTP of either version over a connection, and tells of each request.
+pub(crate) async fn serve_http<S>(name: &'static str, stream: S, tell: impl Fn())
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        tell();
+        async move { Ok::<_, Infallible>(answer(name, request).await) }
+    });
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    builder.http1().preserve_header_case(true);
+    let _ = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn answer(name: &'static str, mut request: Request<Incoming>) -> Response<Body> {
