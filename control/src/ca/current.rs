@@ -90,8 +90,35 @@ impl CurrentAuthority {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::root::secret;
     use super::*;
+    use crate::api_server;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_secret_becomes_is_heard_of() {
+        let next = Authority::create("cluster.local").unwrap();
+        let stored = secret(&next);
+        let client = api_server::client(move |request| {
+            let query = request.uri().query().unwrap_or_default();
+            assert!(query.contains("metadata.name%3Dcacerts"), "{query}");
+            if query.contains("watch=") {
+                return api_server::refusal(500, "Away");
+            }
+            let list = json!({ "metadata": { "resourceVersion": "1" }, "items": [stored] });
+            (200, list)
+        });
+        let first = Authority::load(&Authority::create("cluster.local").unwrap()).unwrap();
+        let current = CurrentAuthority::new(first);
+        let mut changes = current.subscribe();
+        let metrics = AuthorityMetrics::default();
+        tokio::select! {
+            () = current.follow(client, "istio-system", Source::PluggedIn, &metrics) => {}
+            changed = changes.changed() => changed.unwrap(),
+        }
+        assert_eq!(*current.load(), Authority::load(&next).unwrap());
+    }
 
     #[test]
     fn a_good_authority_is_taken_up_and_a_bad_one_is_not() {
