@@ -49,12 +49,12 @@ pub struct Port {
 }
 
 impl Port {
-    /// Discovery and certificates. A pod calls from an address of its own and needs two connections,
-    /// four while its certificate is renewed; the share is for many pods behind one address.
+    /// Discovery and certificates. A pod calls from an address of its own, which is checked, and needs
+    /// two connections, four while its stream is opened anew.
     pub const DISCOVERY: Self = Self {
         name: "discovery",
         connections: 10_000,
-        connections_of_one_peer: 256,
+        connections_of_one_peer: 64,
     };
     /// Metrics and debug pages.
     pub const MONITORING: Self = Self {
