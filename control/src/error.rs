@@ -5,14 +5,6 @@ use std::net::SocketAddr;
 /// Why control cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting is missing or wrong.
-    #[error("cannot read setting {name}: {reason}")]
-    Setting {
-        /// The environment variable.
-        name: &'static str,
-        /// What is wrong and what is allowed.
-        reason: String,
-    },
     /// A port cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Bind {
