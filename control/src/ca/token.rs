@@ -132,11 +132,11 @@ mod tests {
         tokens.review("token").await
     }
 
-    fn reviewed(status: Value) -> (u16, Value) {
+    fn reviewed(status: &Value) -> (u16, Value) {
         (201, json!({ "metadata": {}, "spec": {}, "status": status }))
     }
 
-    fn user(name: &str, extra: Value) -> Value {
+    fn user(name: &str, extra: &Value) -> Value {
         json!({ "authenticated": true, "audiences": ["mesh-ca"],
             "user": { "username": name, "extra": extra } })
     }
@@ -144,8 +144,8 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_as_good_as_the_api_server_says() {
         let pod = json!({ POD_NAME: ["web-0"], POD_UID: ["u-1"] });
-        let good = user("system:serviceaccount:shop:web", pod.clone());
-        let bearer = review(reviewed(good.clone())).await.unwrap();
+        let good = user("system:serviceaccount:shop:web", &pod);
+        let bearer = review(reviewed(&good)).await.unwrap();
         assert_eq!(bearer.namespace, "shop");
         assert_eq!(bearer.service_account, "web");
         assert_eq!((bearer.pod.as_str(), bearer.uid.as_str()), ("web-0", "u-1"));
@@ -155,14 +155,14 @@ mod tests {
         let expired = json!({ "authenticated": false, "error": "the token has expired" });
         let invalid = |reason: &str| TokenError::Invalid(reason.to_owned());
         for (says, error) in [
-            (reviewed(expired), invalid("the token has expired")),
-            (reviewed(json!({})), invalid("not authenticated")),
-            (reviewed(other), invalid("it is not for audience mesh-ca")),
+            (reviewed(&expired), invalid("the token has expired")),
+            (reviewed(&json!({})), invalid("not authenticated")),
+            (reviewed(&other), invalid("it is not for audience mesh-ca")),
             (
-                reviewed(user("system:serviceaccount:shop:web", json!({}))),
+                reviewed(&user("system:serviceaccount:shop:web", &json!({}))),
                 TokenError::NotBound,
             ),
-            (reviewed(user("admin", pod)), TokenError::NotBound),
+            (reviewed(&user("admin", &pod)), TokenError::NotBound),
         ] {
             assert_eq!(review(says).await.unwrap_err(), error);
         }
