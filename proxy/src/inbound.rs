@@ -26,6 +26,7 @@ use crate::detect::{Carried, Detection};
 use crate::discover::Application;
 use crate::drain::{ActiveConnection, Direction, Phase};
 use crate::http::{self, Ends, Version};
+use crate::listen;
 use crate::net::{Stream, Transport};
 use crate::shared::Worker;
 use crate::sniff::{self, Hello, Verdict};
@@ -66,20 +67,9 @@ struct Begun {
 /// Carries one connection to its end.
 pub async fn serve(worker: Arc<Worker>, stream: TcpStream, client: SocketAddr) {
     let connection = worker.shared.drain.enter(Direction::Inbound);
-    let target = match worker
-        .shared
-        .config
-        .listen
-        .capture
-        .original_destination(&stream)
-    {
-        Ok(target) => target,
-        Err(error) => return tracing::debug!(%client, %error, "A connection leads nowhere."),
+    let Some(target) = listen::destination(&worker.shared, &stream, client) else {
+        return;
     };
-    if worker.shared.config.is_loop(target) {
-        worker.shared.metrics.counters().loops.increment();
-        return tracing::debug!(%client, %target, "A connection to the proxy itself was refused.");
-    }
     let accepted = Accepted::new(worker, target, client, connection);
     match Box::pin(accepted.begin(stream.into())).await {
         Ok(begun) => accepted.carry(begun).await,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-pub use self::capture::Capture;
+pub use self::capture::{Capture, destination};
 use crate::net;
 
 /// Pause after an accept that failed for lack of file descriptors or memory.

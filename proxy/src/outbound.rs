@@ -21,6 +21,7 @@ use self::route::Routes;
 use crate::detect::{Carried, Detection, first_bytes};
 use crate::drain::Direction;
 use crate::http::{self, Ends};
+use crate::listen;
 use crate::net::Stream;
 use crate::shared::Worker;
 use crate::sniff::Verdict;
@@ -31,20 +32,9 @@ const DETECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Carries one connection to its end.
 pub async fn serve(worker: Arc<Worker>, stream: TcpStream, client: SocketAddr) {
     let connection = worker.shared.drain.enter(Direction::Outbound);
-    let target = match worker
-        .shared
-        .config
-        .listen
-        .capture
-        .original_destination(&stream)
-    {
-        Ok(target) => target,
-        Err(error) => return tracing::debug!(%client, %error, "A connection leads nowhere."),
+    let Some(target) = listen::destination(&worker.shared, &stream, client) else {
+        return;
     };
-    if worker.shared.config.is_loop(target) {
-        worker.shared.metrics.counters().loops.increment();
-        return tracing::debug!(%client, %target, "A connection to the proxy itself was refused.");
-    }
     let mut stream = Stream::from(stream);
     let routes = Routes::new(Arc::clone(&worker), target, client.ip());
     let route = Box::pin(routes.by_address()).await;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use crate::shared::Shared;
+
 /// How the original destination of a connection is found.
 #[derive(Clone, Debug)]
 pub enum Capture {
@@ -33,6 +35,25 @@ impl Capture {
                 .ok_or_else(|| io::Error::other(format!("{local} stands for no destination"))),
         }
     }
+}
+
+/// Where a captured connection is to be carried. None when it leads nowhere, or to the proxy
+/// itself, round and round.
+#[must_use]
+pub fn destination(shared: &Shared, stream: &TcpStream, client: SocketAddr) -> Option<SocketAddr> {
+    let target = shared
+        .config
+        .listen
+        .capture
+        .original_destination(stream)
+        .inspect_err(|error| tracing::debug!(%client, %error, "A connection leads nowhere."))
+        .ok()?;
+    if shared.config.is_loop(target) {
+        shared.metrics.counters().loops.increment();
+        tracing::debug!(%client, %target, "A connection to the proxy itself was refused.");
+        return None;
+    }
+    Some(target)
 }
 
 /// None for a connection that was not redirected.
