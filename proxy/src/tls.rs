@@ -6,6 +6,7 @@ mod certificates;
 mod issue;
 mod roots;
 pub mod server_name;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -18,6 +19,7 @@ use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 pub use self::certificates::{CertificateSnapshot, Certificates, Issued, anonymous_config};
 pub use self::issue::run as issue;
 pub use self::roots::{Roots, RootsError};
+pub(crate) use self::signatures::signature_methods;
 pub use self::verify::{TrustDomains, peer_identity};
 
 /// Application protocols of mesh peers, by what they carry.

@@ -239,7 +239,8 @@ impl State {
     }
 
     /// Makes room for one destination: names that lead nowhere, or are not answered and not waited
-    /// for any more, go first, then the one unused for longest. False when all were used a moment ago.
+    /// for any more, go first, then the one unused for longest. False when all were used a moment
+    /// ago.
     pub(super) fn evict_destination(&mut self, now: u32) -> bool {
         let victim = self
             .destinations
