@@ -121,13 +121,8 @@ impl Applier {
         };
         Ok(match before {
             None => Outcome::Created,
-            Some(before)
-                if before.metadata.resource_version == after.metadata.resource_version
-                    && !differs(&before, &after) =>
-            {
-                Outcome::Unchanged
-            }
-            Some(_) => Outcome::Configured,
+            Some(before) if differs(&before, &after) => Outcome::Configured,
+            Some(_) => Outcome::Unchanged,
         })
     }
 
@@ -180,16 +175,37 @@ impl Applier {
     }
 }
 
-/// Whether two states of an object are different. A dry run does not count up `resourceVersion`.
+/// Whether two states of an object are different in what people write. `resourceVersion` does not
+/// tell: a dry run does not count it up, and a status that is written meanwhile does.
 fn differs(before: &DynamicObject, after: &DynamicObject) -> bool {
-    before.data != after.data
+    let content = |object: &DynamicObject| {
+        let mut content = object.data.clone();
+        if let Some(fields) = content.as_object_mut() {
+            fields.remove("status");
+        }
+        content
+    };
+    content(before) != content(after)
         || before.metadata.labels != after.metadata.labels
         || before.metadata.annotations != after.metadata.annotations
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn only_what_people_write_is_a_difference() {
+        let object = |version: &str, replicas: u8, ready: u8| -> DynamicObject {
+            let object: Value = json!({ "metadata": { "name": "a", "resourceVersion": version },
+                "spec": { "replicas": replicas }, "status": { "readyReplicas": ready } });
+            serde_json::from_value(object).unwrap()
+        };
+        assert!(!differs(&object("1", 2, 1), &object("2", 2, 2)));
+        assert!(differs(&object("1", 2, 2), &object("1", 3, 2)));
+    }
 
     #[test]
     fn tallies_add_up_and_tell_only_what_happened() {
