@@ -225,7 +225,7 @@ pub struct Version {
     /// Ask the cluster too
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub remote: bool,
-    /// Versions alone, without commit and toolchain
+    /// With --remote=false, the number and nothing else
     #[arg(short = 's', long)]
     pub short: bool,
     /// Form of the answer [default: text]
