@@ -10,6 +10,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 const RUNTIME: &[&str] = &["tokio"];
 const TLS: &[&str] = &["rustls", "aws-lc-rs"];
+const CLIENTS: &[&str] = &["hyper", "kube-client"];
 const KUBERNETES: &[&str] = &["k8s-openapi", "kube", "kube-client", "kube-core"];
 
 /// A crate, those of ours that it may use, and what must not be linked with it.
@@ -28,7 +29,7 @@ const RULES: &[Rule] = &[
     Rule {
         package: "lateen-api",
         may_use: &["lateen-wire"],
-        never_links: &[],
+        never_links: &[RUNTIME, TLS, CLIENTS],
     },
     Rule {
         package: "lateen-routing",

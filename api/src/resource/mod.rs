@@ -9,7 +9,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use kube::core::{ApiResource, DynamicObject, Object};
+use kube_core::{ApiResource, DynamicObject, Object};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

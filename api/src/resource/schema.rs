@@ -2,7 +2,7 @@
 //! server demands: every part has a type, and nothing refers to anything else.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
-use kube::core::schema::StructuralSchemaRewriter;
+use kube_core::schema::StructuralSchemaRewriter;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
