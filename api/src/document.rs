@@ -1,5 +1,5 @@
-//! Reads a YAML document into a checked type, as Istio reads its protobuf JSON: a `null` is a field
-//! that is not set, and a field that nobody knows is reported, not an error.
+//! Reads a YAML or JSON document into a checked type, as Istio reads its protobuf JSON: a `null` is a
+//! field that is not set, and a field that nobody knows is reported, not an error.
 
 use std::fmt;
 
@@ -34,13 +34,22 @@ impl fmt::Display for NotHonoured {
     }
 }
 
-/// The tree of a YAML text without its nulls; an empty text is an empty object.
-pub(crate) fn read(kind: &'static str, yaml: &str) -> Result<Value, Error> {
-    let parsed: Option<Value> = serde_saphyr::from_str(yaml).map_err(|error| Error::Syntax {
-        kind,
-        reason: error.to_string(),
-    })?;
-    let value = without_nulls(&parsed.unwrap_or_default());
+/// The checked type of a text, and the paths of the fields that the type does not have. `kind` is
+/// what errors call the text.
+///
+/// # Errors
+/// When the text is neither YAML nor JSON, or a field has a value it cannot have; the error names
+/// both.
+pub fn parse<T: DeserializeOwned>(
+    kind: &'static str,
+    text: &str,
+) -> Result<(T, Vec<String>), Error> {
+    check(kind, &read(kind, text)?)
+}
+
+/// The tree of a text without its nulls; an empty text is an empty object.
+pub(crate) fn read(kind: &'static str, text: &str) -> Result<Value, Error> {
+    let value = without_nulls(&tree(kind, text)?);
     if !value.is_object() {
         let reason = "expected fields, such as `name: value`".to_owned();
         return Err(Error::Field {
@@ -50,6 +59,18 @@ pub(crate) fn read(kind: &'static str, yaml: &str) -> Result<Value, Error> {
         });
     }
     Ok(value)
+}
+
+/// JSON is tried first: not every escape in its strings is one in YAML's.
+fn tree(kind: &'static str, text: &str) -> Result<Value, Error> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let parsed: Option<Value> = serde_saphyr::from_str(text).map_err(|error| Error::Syntax {
+        kind,
+        reason: error.to_string(),
+    })?;
+    Ok(parsed.unwrap_or_default())
 }
 
 /// The checked type of a tree, and the paths of the fields that the type does not have.

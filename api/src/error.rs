@@ -22,3 +22,13 @@ pub enum Error {
         reason: String,
     },
 }
+
+impl Error {
+    /// What the text should have been, such as `MeshConfig`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Syntax { kind, .. } | Self::Field { kind, .. } => kind,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Why a pod cannot be injected, and why a configuration cannot be used.
+//! Why a pod cannot be injected.
 
 use std::fmt;
 
@@ -50,30 +50,4 @@ fn join(problems: &[Problem]) -> String {
         .map(Problem::to_string)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-/// A configuration that cannot be used, with where and why. Nothing of it is used then.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The mesh configuration.
-    #[error(transparent)]
-    Mesh(#[from] lateen_api::Error),
-    /// A text is not YAML (or JSON) at all.
-    #[error("cannot read {source_name} as YAML: {reason}")]
-    Syntax {
-        /// Which text: `config` or `values`.
-        source_name: &'static str,
-        /// What the parser met, with line and column.
-        reason: String,
-    },
-    /// A field has a value it cannot have.
-    #[error("cannot use {source_name}: field {path}: {reason}")]
-    Field {
-        /// Which text: `config` or `values`.
-        source_name: &'static str,
-        /// The field, such as `global.proxy.statusPort`.
-        path: String,
-        /// What is wrong with the value and what is allowed.
-        reason: String,
-    },
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use lateen_api::ProxyConfig;
+use lateen_api::{Error, ProxyConfig};
 use lateen_wire::ports;
 
 use crate::annotations::PodOptions;
@@ -14,7 +14,7 @@ use crate::annotations::traffic::TrafficDefaults;
 use crate::assemble::assemble;
 use crate::config::Config;
 use crate::decide::{Reason, decide};
-use crate::error::{ConfigError, InjectError, Problem};
+use crate::error::{InjectError, Problem};
 use crate::native::{Kubelets, NativeSidecars};
 use crate::overrides::Overrides;
 use crate::owner::Owner;
@@ -75,7 +75,7 @@ impl Injector {
     ///
     /// # Errors
     /// When a value has a form it cannot have.
-    pub fn new(config: Config, native: NativeSidecars) -> Result<Self, ConfigError> {
+    pub fn new(config: Config, native: NativeSidecars) -> Result<Self, Error> {
         let traffic = TrafficDefaults::parse(&config.values.global.proxy)?;
         let mut proxy_config = config.mesh.default_config.clone();
         if proxy_config.status_port == ports::STATUS {

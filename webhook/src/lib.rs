@@ -34,6 +34,6 @@ mod template;
 
 pub use config::Config;
 pub use decide::{Decision, Reason};
-pub use error::{ConfigError, InjectError, Problem};
+pub use error::{InjectError, Problem};
 pub use inject::{Injector, Outcome, Target};
 pub use kube_inject::{Manifests, kube_inject};

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use lateen_api::Error;
 
 use super::{Reader, interfaces, parse};
-use crate::config::values::Proxy;
-use crate::error::ConfigError;
+use crate::config::values::{Proxy, SOURCE};
 use crate::keys;
 
 const RANGES: &str = "a comma-separated list of address ranges with prefix length and without spaces, such as \
@@ -98,7 +98,7 @@ pub(crate) struct TrafficDefaults {
 }
 
 impl TrafficDefaults {
-    pub(crate) fn parse(proxy: &Proxy) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(proxy: &Proxy) -> Result<Self, Error> {
         Ok(Self {
             include_outbound_ranges: field(
                 "includeIPRanges",
@@ -134,9 +134,9 @@ fn field<T>(
     name: &str,
     value: &str,
     parse: impl FnOnce(&str) -> Result<T, &'static str>,
-) -> Result<T, ConfigError> {
-    parse(value).map_err(|allowed| ConfigError::Field {
-        source_name: "values",
+) -> Result<T, Error> {
+    parse(value).map_err(|allowed| Error::Field {
+        kind: SOURCE,
         path: format!("global.proxy.{name}"),
         reason: format!("{value:?} is not {allowed}"),
     })

@@ -1,16 +1,13 @@
 //! Configuration of the injector in the formats of Istio's ConfigMaps: `config` and `values` of
 //! `istio-sidecar-injector`, and `mesh` of `istio`.
 
-mod document;
 pub mod policy;
 pub mod values;
 
 #[cfg(test)]
 mod tests;
 
-use lateen_api::MeshConfig;
-
-use crate::error::ConfigError;
+use lateen_api::{Error, MeshConfig};
 
 pub use policy::{InjectionConfig, Policy};
 pub use values::Values;
@@ -43,7 +40,7 @@ impl Config {
     ///
     /// # Errors
     /// When a text is not YAML or a field has a value it cannot have.
-    pub fn parse(sources: Sources<'_>) -> Result<(Self, Vec<String>), ConfigError> {
+    pub fn parse(sources: Sources<'_>) -> Result<(Self, Vec<String>), Error> {
         let (injection, unknown_config) = InjectionConfig::parse(sources.config)?;
         let (values, unknown_values) = Values::parse(sources.values)?;
         let mesh = MeshConfig::parse(sources.mesh)?;

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 use serde::Deserialize;
 
-use super::document;
-use crate::error::ConfigError;
+use lateen_api::{Error, document};
 
+/// What errors call the text.
 const SOURCE: &str = "config";
 
 /// The template that injects a sidecar.
@@ -57,8 +57,8 @@ impl InjectionConfig {
     ///
     /// # Errors
     /// When the text is not YAML, or a field has a value it cannot have.
-    pub fn parse(yaml: &str) -> Result<(Self, Vec<String>), ConfigError> {
-        let (document, mut unknown) = document::read::<Document>(SOURCE, yaml)?;
+    pub fn parse(yaml: &str) -> Result<(Self, Vec<String>), Error> {
+        let (document, mut unknown) = document::parse::<Document>(SOURCE, yaml)?;
         refuse_other_templates(&document)?;
         unknown.extend(
             document
@@ -89,32 +89,27 @@ pub(crate) fn any_matches(selectors: &[Selector], labels: &BTreeMap<String, Stri
         .any(|selector| !selector.selects_all() && selector.matches(labels))
 }
 
-fn refuse_other_templates(document: &Document) -> Result<(), ConfigError> {
+fn refuse_other_templates(document: &Document) -> Result<(), Error> {
     match document
         .default_templates
         .iter()
         .find(|name| *name != SIDECAR_TEMPLATE)
     {
         None => Ok(()),
-        Some(name) => Err(ConfigError::Field {
-            source_name: SOURCE,
+        Some(name) => Err(Error::Field {
+            kind: SOURCE,
             path: "defaultTemplates".to_owned(),
             reason: format!("template {name:?} is not known; allowed is {SIDECAR_TEMPLATE:?}"),
         }),
     }
 }
 
-fn selectors(
-    field: &'static str,
-    selectors: Vec<LabelSelector>,
-) -> Result<Vec<Selector>, ConfigError> {
+fn selectors(field: &'static str, selectors: Vec<LabelSelector>) -> Result<Vec<Selector>, Error> {
     let parse = |(index, selector)| {
-        <Selector as TryFrom<LabelSelector>>::try_from(selector).map_err(|error| {
-            ConfigError::Field {
-                source_name: SOURCE,
-                path: format!("{field}[{index}]"),
-                reason: error.to_string(),
-            }
+        <Selector as TryFrom<LabelSelector>>::try_from(selector).map_err(|error| Error::Field {
+            kind: SOURCE,
+            path: format!("{field}[{index}]"),
+            reason: error.to_string(),
         })
     };
     selectors.into_iter().enumerate().map(parse).collect()

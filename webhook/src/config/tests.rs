@@ -1,6 +1,6 @@
 use super::*;
 
-fn parse(config: &str, values: &str, mesh: &str) -> Result<(Config, Vec<String>), ConfigError> {
+fn parse(config: &str, values: &str, mesh: &str) -> Result<(Config, Vec<String>), Error> {
     Config::parse(Sources {
         config,
         values,

@@ -3,12 +3,14 @@
 
 use k8s_openapi::api::core::v1::{Lifecycle, ResourceRequirements, SeccompProfile};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
+use lateen_api::{Error, document};
 use lateen_wire::{names, ports};
 
-use super::document::{self, text};
-use crate::error::ConfigError;
+/// What errors call the text.
+pub(crate) const SOURCE: &str = "values";
 
 /// Values of the installation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -28,8 +30,8 @@ impl Values {
     ///
     /// # Errors
     /// When the text is not JSON or YAML, or a field has a value it cannot have.
-    pub fn parse(text: &str) -> Result<(Self, Vec<String>), ConfigError> {
-        document::read("values", text)
+    pub fn parse(text: &str) -> Result<(Self, Vec<String>), Error> {
+        document::parse(SOURCE, text)
     }
 
     /// The revision that injects.
@@ -311,5 +313,15 @@ impl Default for SidecarInjectorWebhook {
         Self {
             rewrite_app_http_probe: true,
         }
+    }
+}
+
+/// A text that YAML may have taken for a number or a truth value, such as the tag `1.24`.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(truth) => Ok(truth.to_string()),
+        _ => Err(serde::de::Error::custom("expected a text")),
     }
 }

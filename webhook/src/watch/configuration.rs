@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use lateen_api::Error;
 use tokio::sync::watch;
 
 use crate::config::{Config, Sources};
-use crate::error::ConfigError;
 use crate::inject::Injector;
 use crate::native::NativeSidecars;
 use crate::server::metrics::Metrics;
@@ -93,7 +93,7 @@ impl Texts {
     }
 
     /// The injector of these texts, once both ConfigMaps have been seen.
-    fn injector(&self, native: NativeSidecars) -> Result<Option<Injector>, ConfigError> {
+    fn injector(&self, native: NativeSidecars) -> Result<Option<Injector>, Error> {
         let (Some((config, values)), Some(mesh)) = (&self.injection, &self.mesh) else {
             return Ok(None);
         };
