@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::server::body::BodyBudget;
 use lateen_webhook::server::connection::Transport;
-use lateen_webhook::server::listener::{self, Limits};
+use lateen_webhook::server::listener::{self, Limits, Service};
 use lateen_webhook::server::metrics::Metrics;
 use lateen_webhook::server::readiness::Readiness;
 use lateen_webhook::server::{Shared, routes, tls};
@@ -87,17 +87,24 @@ async fn main() -> anyhow::Result<()> {
     let (shared, acceptor) = start_watches(&settings, &client, &ending, &mut watches)?;
     let admission = bind(settings.port).await?;
     let monitoring = bind(settings.monitoring_port).await?;
+    let service = Service {
+        transport: Transport::Plain,
+        router: routes::monitoring(shared.clone()),
+        limits: Limits::default(),
+        metrics: Arc::clone(&shared.metrics),
+    };
     let monitoring = tokio::spawn(listener::serve(
         monitoring,
-        Transport::Plain,
-        routes::monitoring(shared.clone()),
-        Limits::default(),
+        service.clone(),
         CancellationToken::new(),
     ));
     tokio::spawn(end_on_signal(ending.clone()));
-    let router = routes::admission(shared);
-    let transport = Transport::Tls(acceptor);
-    let serving = listener::serve(admission, transport, router, Limits::default(), ending);
+    let service = Service {
+        transport: Transport::Tls(acceptor),
+        router: routes::admission(shared),
+        ..service
+    };
+    let serving = listener::serve(admission, service, ending);
     tokio::select! {
         () = serving => {}
         Some(ended) = watches.join_next() => {

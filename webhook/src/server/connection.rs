@@ -4,12 +4,14 @@
 //! So such a connection is asked to finish in the head of its next response, and idle ones are left
 //! to the API server for as long as possible. HTTP/2 has a message for this.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Version};
 use axum::response::Response;
@@ -24,10 +26,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::listener::Limits;
+use super::listener::{Limits, Service};
 
 /// Most requests under way on one connection.
 const STREAMS: u32 = 250;
+
+/// Bytes of requests that wait to be read: of a connection, and of a stream of HTTP/2 too. More than
+/// the head of any request.
+const WAITING: u32 = 64 * 1024;
 
 /// How bytes travel.
 #[derive(Clone)]
@@ -60,31 +66,31 @@ impl Closing {
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a peer's connection to its end.
 pub(super) async fn serve_connection(
     stream: TcpStream,
-    transport: Transport,
-    router: Router,
-    limits: Limits,
+    peer: IpAddr,
+    service: Service,
     closing: Closing,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "Cannot turn off Nagle's algorithm.");
     }
-    match transport {
-        Transport::Plain => serve_requests(stream, router, limits, closing).await,
-        Transport::Tls(acceptor) => match timeout(limits.first, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve_requests(stream, router, limits, closing).await,
-            Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed."),
-            Err(_) => tracing::debug!("A TLS handshake took too long."),
-        },
+    let acceptor = match &service.transport {
+        Transport::Plain => return serve_requests(stream, peer, service, closing).await,
+        Transport::Tls(acceptor) => acceptor.accept(stream),
+    };
+    match timeout(service.limits.handshake, acceptor).await {
+        Ok(Ok(stream)) => serve_requests(stream, peer, service, closing).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "A TLS handshake failed."),
+        Err(_) => tracing::debug!(%peer, "A TLS handshake took too long."),
     }
 }
 
 async fn serve_requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    limits: Limits,
+    peer: IpAddr,
+    Service { router, limits, .. }: Service,
     closing: Closing,
 ) {
     let requests = Arc::new(Requests::default());
@@ -94,7 +100,9 @@ async fn serve_requests(
             let (router, requests, round) = (router.clone(), Arc::clone(&requests), round.clone());
             async move {
                 requests.begin(request.version());
-                let response = router.oneshot(request.map(Body::new)).await;
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let response = router.oneshot(request).await;
                 requests.finished.fetch_add(1, Ordering::Relaxed);
                 response.map(|response| requests.with_farewell(response, &round))
             }
@@ -102,7 +110,7 @@ async fn serve_requests(
     };
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut idle = pin!(requests.idle(limits));
+    let mut idle = pin!(requests.idle(limits.idle));
     let (mut is_round_over, mut is_closing) = (false, false);
     loop {
         tokio::select! {
@@ -130,13 +138,16 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        .max_buf_size(WAITING as usize)
         .header_read_timeout(limits.idle);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WAITING)
+        .initial_connection_window_size(WAITING)
         .keep_alive_interval(limits.idle)
-        .keep_alive_timeout(limits.first);
+        .keep_alive_timeout(limits.handshake);
     builder
 }
 
@@ -169,18 +180,16 @@ impl Requests {
         response
     }
 
-    /// Returns if there is no first request in time, and later once a whole period has passed
-    /// without one.
-    async fn idle(&self, limits: Limits) {
-        sleep(limits.first).await;
+    /// Returns once a whole period has passed without a request.
+    async fn idle(&self, period: Duration) {
         let mut seen = 0;
         loop {
+            sleep(period).await;
             let begun = self.begun.load(Ordering::Relaxed);
             if begun == seen && self.finished.load(Ordering::Relaxed) == begun {
                 return;
             }
             seen = begun;
-            sleep(limits.idle).await;
         }
     }
 }

@@ -1,31 +1,42 @@
 //! Accepts connections, bounds them, and ends them without losing a request.
 //!
+//! Every connection is accepted, and refused at once if there is no room for it: who waits in the
+//! kernel's queue would keep others waiting. No peer gets all the room.
+//!
 //! The end of a replica: it is asked to end and stops being ready, but nobody tells it when the last
 //! API server has heard of that. So it goes on in rounds: it asks all connections to finish, which
 //! makes their clients connect anew, and sees whether they come here again. After a round in which
 //! nobody came, this endpoint is known to be gone, and the listener is closed.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use axum::serve::Listener;
+use lateen_wire::slots::Slots;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Closing, Transport, serve_connection};
+use super::metrics::Metrics;
 
 /// How connections are bounded and ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most open connections; further ones wait to be accepted.
+    /// Most open connections; further ones are refused.
     pub connections: usize,
-    /// How long a TLS handshake may take, and then the head of the first request.
-    pub first: Duration,
-    /// A connection without a request for this long is closed. API servers close theirs after 90 s;
-    /// whoever closes first risks a request that is just under way.
+    /// Most open connections of one peer. An API server takes one for each admission under way, and
+    /// keeps 25 of them for later.
+    pub connections_of_one_peer: usize,
+    /// How long a TLS handshake may take, and the answer to an HTTP/2 ping.
+    pub handshake: Duration,
+    /// A connection without a request for this long is closed, also without a first one: an API
+    /// server connects for a request, may get to send it over a connection that has become free
+    /// meanwhile, and keeps the new one for later. It closes its own after 90 s; whoever closes first
+    /// risks a request that is just under way.
     pub idle: Duration,
     /// Length of a round once the server is asked to end.
     pub round: Duration,
@@ -41,7 +52,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            first: Duration::from_secs(30),
+            connections_of_one_peer: 256,
+            handshake: Duration::from_secs(5),
             idle: Duration::from_secs(120),
             round: Duration::from_secs(2),
             least_lingering: Duration::from_secs(5),
@@ -51,16 +63,28 @@ impl Default for Limits {
     }
 }
 
+/// What connections are served with.
+#[derive(Clone)]
+pub struct Service {
+    /// How bytes travel.
+    pub transport: Transport,
+    /// Who answers requests.
+    pub router: Router,
+    /// Bounds.
+    pub limits: Limits,
+    /// Where refused connections are counted.
+    pub metrics: Arc<Metrics>,
+}
+
 /// Serves until `ending` is cancelled and everything has come to its end.
 pub async fn serve(
-    listener: TcpListener,
-    transport: Transport,
-    router: Router,
-    limits: Limits,
+    mut listener: impl Listener<Io = TcpStream, Addr = SocketAddr>,
+    service: Service,
     ending: CancellationToken,
 ) {
+    let limits = service.limits;
+    let slots = Slots::new(limits.connections, limits.connections_of_one_peer);
     let connections = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(limits.connections));
     let mut closing = Closing::default();
     let mut lingering: Option<Lingering> = None;
     loop {
@@ -75,15 +99,22 @@ pub async fn serve(
                     break;
                 }
             }
-            (stream, permit) = accept(&listener, &permits) => {
+            (stream, peer) = listener.accept() => {
+                let slot = match slots.take(peer.ip()) {
+                    Ok(slot) => slot,
+                    Err(error) => {
+                        service.metrics.refused_connections.inc();
+                        tracing::debug!(%peer, %error, "Refused a connection.");
+                        continue;
+                    }
+                };
                 if let Some(lingering) = &mut lingering {
                     lingering.arrivals += 1;
                 }
-                let (transport, router) = (transport.clone(), router.clone());
-                let closing = closing.clone();
+                let (service, closing) = (service.clone(), closing.clone());
                 connections.spawn(async move {
-                    serve_connection(stream, transport, router, limits, closing).await;
-                    drop(permit);
+                    serve_connection(stream, peer.ip(), service, closing).await;
+                    drop(slot);
                 });
             }
         }
@@ -121,22 +152,5 @@ impl Lingering {
         self.round_ends = Instant::now() + limits.round;
         let is_alone = std::mem::take(&mut self.arrivals) == 0;
         (is_alone && elapsed >= limits.least_lingering) || elapsed >= limits.most_lingering
-    }
-}
-
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let permit = Arc::clone(permits).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
-            Err(error) => {
-                tracing::warn!(%error, "Cannot accept a connection.");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
     }
 }

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub bad_requests: Counter,
     /// Configurations that were refused.
     pub refused_configurations: Counter,
+    /// Connections that found no room.
+    pub refused_connections: Counter,
     /// Seconds from a whole request to its answer.
     pub time: Histogram,
 }
@@ -56,6 +58,10 @@ impl Default for Metrics {
             "sidecar_injection_refused_configurations",
             "Configurations that were refused; the last good one stays in force",
         );
+        let refused_connections = counter(
+            "sidecar_injection_refused_connections",
+            "Connections refused because all of them, or all of one peer, were taken",
+        );
         let time = Histogram::new(SECONDS);
         let help = "Seconds from a whole request to its answer";
         registry.register("sidecar_injection_time_seconds", help, time.clone());
@@ -67,6 +73,7 @@ impl Default for Metrics {
             skip,
             bad_requests,
             refused_configurations,
+            refused_connections,
             time,
         }
     }

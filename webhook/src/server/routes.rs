@@ -1,11 +1,12 @@
 //! What is served where: `/inject`, `/validate` and `/ready` to the API server over TLS, `/metrics`
 //! and `/ready` to the kubelet and Prometheus in plain HTTP.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -55,26 +56,37 @@ impl IntoResponse for BadRequest {
     fn into_response(self) -> Response {
         let status = match self {
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Body(BodyError::NoMemory) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Body(_) | Self::Review(_) => StatusCode::BAD_REQUEST,
         };
         (status, self.to_string()).into_response()
     }
 }
 
-async fn inject(State(shared): State<Shared>, request: Request) -> Response {
-    answer(&shared, request, &Parameters::default()).await
+async fn inject(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<IpAddr>,
+    request: Request,
+) -> Response {
+    answer(&shared, peer, request, &Parameters::default()).await
 }
 
 async fn inject_with_parameters(
     State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<IpAddr>,
     Path(path): Path<String>,
     request: Request,
 ) -> Response {
-    answer(&shared, request, &Parameters::parse(&path)).await
+    answer(&shared, peer, request, &Parameters::parse(&path)).await
 }
 
-async fn answer(shared: &Shared, request: Request, parameters: &Parameters) -> Response {
-    let answer = on_body(shared, request, |bytes| {
+async fn answer(
+    shared: &Shared,
+    peer: IpAddr,
+    request: Request,
+    parameters: &Parameters,
+) -> Response {
+    let answer = on_body(shared, peer, request, |bytes| {
         let start = Instant::now();
         let question = Question::parse(bytes)?;
         let answer = review(shared, question, parameters);
@@ -86,8 +98,12 @@ async fn answer(shared: &Shared, request: Request, parameters: &Parameters) -> R
 
 /// Istio's resources are checked here once their checks exist; until then all that can be read is
 /// allowed.
-async fn validate(State(shared): State<Shared>, request: Request) -> Response {
-    let answer = on_body(&shared, request, |bytes| {
+async fn validate(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<IpAddr>,
+    request: Request,
+) -> Response {
+    let answer = on_body(&shared, peer, request, |bytes| {
         let (_, _, answerer) = Question::parse_other(bytes, String::new())?.into_parts();
         Ok(answerer.allow(None))
     });
@@ -108,6 +124,7 @@ fn respond(shared: &Shared, answer: Result<Vec<u8>, BadRequest>) -> Response {
 /// Hands the body of a request to `use_body`, if it may hold JSON.
 async fn on_body<T>(
     shared: &Shared,
+    peer: IpAddr,
     request: Request<Body>,
     use_body: impl FnOnce(&[u8]) -> Result<T, BadRequest>,
 ) -> Result<T, BadRequest> {
@@ -124,7 +141,7 @@ async fn on_body<T>(
     if !is_json {
         return Err(BadRequest::ContentType(content_type.to_owned()));
     }
-    shared.bodies.with(body, declared, use_body).await?
+    shared.bodies.with(peer, body, declared, use_body).await?
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<usize> {

@@ -1,10 +1,11 @@
 //! A server in this process, an authority to trust it by, and a client.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::serve::Listener;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::body::BodyBudget;
 use super::super::connection::Transport;
-use super::super::listener::{Limits, serve};
+use super::super::listener::{Limits, Service, serve};
 use super::super::metrics::Metrics;
 use super::super::readiness::{Bundles, Readiness};
 use super::super::tls::{self, Certificate};
@@ -38,13 +39,38 @@ pub(super) const SERVER_NAME: &str = "istio-sidecar-injector.istio-system.svc";
 /// Short times, so that a test need not wait.
 pub(super) const LIMITS: Limits = Limits {
     connections: 64,
-    first: Duration::from_secs(5),
+    connections_of_one_peer: 48,
+    handshake: Duration::from_secs(3),
     idle: Duration::from_secs(60),
     round: Duration::from_millis(200),
     least_lingering: Duration::from_millis(300),
     most_lingering: Duration::from_secs(5),
     finishing: Duration::from_secs(5),
 };
+
+/// Where another pod connects from. All of loopback is one pod's, so [`Pods`] makes a stranger of it.
+pub(super) const OTHER_POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
+/// A listener for connections of this pod and of [`OTHER_POD`].
+struct Pods(TcpListener);
+
+impl Listener for Pods {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, mut peer) = Listener::accept(&mut self.0).await;
+        if peer.ip() == OTHER_POD {
+            peer.set_ip(STRANGER);
+        }
+        (stream, peer)
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
 
 /// A certificate authority.
 pub(super) struct Authority {
@@ -120,8 +146,13 @@ impl Server {
         let transport = Transport::Tls(TlsAcceptor::from(Arc::new(config)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = routes::admission(shared.clone());
-        let serving = tokio::spawn(serve(listener, transport, router, LIMITS, ending.clone()));
+        let service = Service {
+            transport,
+            router: routes::admission(shared.clone()),
+            limits: LIMITS,
+            metrics: Arc::clone(&shared.metrics),
+        };
+        let serving = tokio::spawn(serve(Pods(listener), service, ending.clone()));
         Self {
             address,
             ending,
@@ -171,6 +202,13 @@ impl Client {
         address: SocketAddr,
         authority: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        Self::stream_over(TcpStream::connect(address).await?, authority).await
+    }
+
+    pub(super) async fn stream_over(
+        stream: TcpStream,
+        authority: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap())
@@ -181,7 +219,6 @@ impl Client {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from(SERVER_NAME).unwrap();
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)

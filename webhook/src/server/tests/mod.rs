@@ -1,5 +1,6 @@
 //! The server as its callers see it: over sockets, with TLS where TLS matters.
 
+mod crowds;
 mod fixture;
 mod lifecycle;
 mod requests;
