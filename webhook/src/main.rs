@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::server::body::BodyBudget;
 use lateen_webhook::server::connection::Transport;
 use lateen_webhook::server::listener::{self, Limits, Service};
@@ -127,7 +127,7 @@ fn start_watches(
 ) -> anyhow::Result<(Shared, TlsAcceptor)> {
     let (injector_sender, injector) = watch::channel(None);
     let (certificate_sender, certificate) = watch::channel(None);
-    let (kubelets_sender, kubelets) = watch::channel(Arc::new(Kubelets::default()));
+    let (kubelets_sender, kubelets) = watch::channel(None);
     let (bundles_sender, bundles) = watch::channel(None);
     let metrics = Arc::new(Metrics::default());
     let names = follow::configuration::Names {
@@ -163,6 +163,7 @@ fn start_watches(
     let config = tls::server_config(certificate.clone()).context("cannot set up TLS")?;
     let readiness = Readiness {
         injector: injector.clone(),
+        kubelets: kubelets.clone(),
         certificate,
         bundles,
         ending: ending.clone(),

@@ -32,8 +32,8 @@ use self::readiness::Readiness;
 pub struct Shared {
     /// The injector of the newest good configuration; `None` until there is one.
     pub injector: watch::Receiver<Option<Arc<Injector>>>,
-    /// The cluster's kubelets.
-    pub kubelets: watch::Receiver<Arc<Kubelets>>,
+    /// The cluster's kubelets; `None` until it is known what they are.
+    pub kubelets: watch::Receiver<Option<Arc<Kubelets>>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whether requests should come here.

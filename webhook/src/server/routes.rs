@@ -179,7 +179,11 @@ fn review(shared: &Shared, question: Question, parameters: &Parameters) -> Vec<u
         let message = "the injector has no valid configuration; see its log";
         return refuse(shared, &answerer, &namespace, 503, message);
     };
-    let kubelets = Arc::clone(&shared.kubelets.borrow());
+    let kubelets = shared.kubelets.borrow().clone();
+    let Some(kubelets) = kubelets else {
+        let message = "the injector has not listed the nodes yet; see its log";
+        return refuse(shared, &answerer, &namespace, 503, message);
+    };
     let target = Target {
         namespace: &namespace,
         parameters,

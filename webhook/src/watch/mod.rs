@@ -6,6 +6,9 @@ pub mod certificate;
 pub mod configuration;
 pub mod nodes;
 
+#[cfg(test)]
+mod api_server;
+
 use std::fmt::Debug;
 
 use futures::{Stream, StreamExt, stream};

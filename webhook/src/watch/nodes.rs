@@ -1,4 +1,5 @@
-//! Nodes: the versions of the kubelets, and nothing else of them.
+//! Nodes: the versions of the kubelets, and nothing else of them. Where nodes may not be listed, none
+//! are known, and so none are old.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ struct NodeInfo {
     kubelet_version: String,
 }
 
-/// Follows the nodes for ever.
-pub async fn follow(client: Client, kubelets: watch::Sender<Arc<Kubelets>>) {
+/// Follows the nodes for ever. `kubelets` learns of them once they are all listed.
+pub async fn follow(client: Client, kubelets: watch::Sender<Option<Arc<Kubelets>>>) {
     let resource = kube::api::ApiResource::erase::<Node>(&());
     let api: Api<NodeVersion> = Api::all_with(client, &resource);
     let config = watcher::Config::default().page_size(PAGE);
@@ -46,6 +47,13 @@ pub async fn follow(client: Client, kubelets: watch::Sender<Arc<Kubelets>>) {
                 }
             }
             Ok(None) => return,
+            Err(error) if is_refused(&error) && kubelets.borrow().is_none() => {
+                kubelets.send_replace(Some(Arc::default()));
+                tracing::warn!(
+                    %error,
+                    "Nodes may not be listed: pods get native sidecars unless ENABLE_NATIVE_SIDECARS says otherwise. Trying again."
+                );
+            }
             Err(error) => tracing::warn!(%error, "Cannot watch nodes; trying again."),
         }
     }
@@ -83,10 +91,59 @@ fn version(node: &NodeVersion) -> &str {
 }
 
 /// Nodes report every few seconds; only a change of what we keep counts.
-fn replace(current: &mut Arc<Kubelets>, next: &Kubelets) -> bool {
-    let differs = **current != *next;
+fn replace(current: &mut Option<Arc<Kubelets>>, next: &Kubelets) -> bool {
+    let differs = current.as_deref() != Some(next);
     if differs {
-        *current = Arc::new(next.clone());
+        *current = Some(Arc::new(next.clone()));
     }
     differs
+}
+
+/// Whether it is our rights that are missing, which may stay so for ever.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+
+    use super::super::api_server;
+    use super::*;
+
+    /// What is known of the kubelets once an API server has answered.
+    async fn learnt(code: u16, answer: Value) -> Option<Arc<Kubelets>> {
+        let (sender, mut receiver) = watch::channel(None);
+        let client = api_server::client(move |request| {
+            let is_list = !request.uri().query().unwrap_or_default().contains("watch=");
+            is_list.then(|| (code, answer.clone()))
+        });
+        let following = tokio::spawn(follow(client, sender));
+        let learning = receiver.wait_for(Option::is_some);
+        let learnt = timeout(Duration::from_secs(20), learning).await;
+        following.abort();
+        learnt.ok()?.unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kubelets_are_known_once_they_are_listed_or_may_not_be() {
+        let node = json!({
+            "metadata": {"name": "old", "resourceVersion": "1"},
+            "spec": {},
+            "status": {"nodeInfo": {"kubeletVersion": "v1.30.0"}},
+        });
+        let list = json!({
+            "kind": "NodeList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+            "items": [node],
+        });
+        let kubelets = learnt(200, list).await.unwrap();
+        assert!(!kubelets.support_native(None));
+        let refused = learnt(403, api_server::refusal(403, "Forbidden")).await;
+        assert!(refused.unwrap().support_native(None));
+        let failed = learnt(500, api_server::refusal(500, "InternalError")).await;
+        assert_eq!(failed, None);
+    }
 }

@@ -116,6 +116,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) ending: CancellationToken,
     pub(super) injector: watch::Sender<Option<Arc<Injector>>>,
+    pub(super) kubelets: watch::Sender<Option<Arc<Kubelets>>>,
     pub(super) certificate: watch::Sender<Option<Arc<Certificate>>>,
     pub(super) bundles: watch::Sender<Option<Bundles>>,
     pub(super) shared: Shared,
@@ -126,18 +127,20 @@ impl Server {
     pub(super) async fn start(authority: &Authority) -> Self {
         let injector = Injector::new(Config::default(), NativeSidecars::Auto).unwrap();
         let (injector, injector_receiver) = watch::channel(Some(Arc::new(injector)));
+        let (kubelets, kubelets_receiver) = watch::channel(Some(Arc::default()));
         let (certificate, certificate_receiver) = watch::channel(Some(authority.certificate()));
         let (bundles, bundles_receiver) = watch::channel(Some(None));
         let ending = CancellationToken::new();
         let readiness = Readiness {
             injector: injector_receiver.clone(),
+            kubelets: kubelets_receiver.clone(),
             certificate: certificate_receiver.clone(),
             bundles: bundles_receiver,
             ending: ending.clone(),
         };
         let shared = Shared {
             injector: injector_receiver,
-            kubelets: watch::channel(Arc::new(Kubelets::default())).1,
+            kubelets: kubelets_receiver,
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
             bodies: Arc::new(BodyBudget::default()),
@@ -157,6 +160,7 @@ impl Server {
             address,
             ending,
             injector,
+            kubelets,
             certificate,
             bundles,
             shared,

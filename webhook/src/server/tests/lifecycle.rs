@@ -54,6 +54,11 @@ async fn readiness_names_what_is_missing() {
     );
     server.bundles.send_replace(Some(None));
 
+    server.kubelets.send_replace(None);
+    let (status, text) = server.page("/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text, "the nodes have not been listed yet\n");
+
     server.injector.send_replace(None);
     assert!(
         server
@@ -65,7 +70,7 @@ async fn readiness_names_what_is_missing() {
     server.certificate.send_replace(None);
     server.ending.cancel();
     let (_, text) = server.page("/ready").await;
-    assert_eq!(text.lines().count(), 3, "{text}");
+    assert_eq!(text.lines().count(), 4, "{text}");
 }
 
 #[tokio::test]

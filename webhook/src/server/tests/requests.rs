@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
@@ -5,6 +7,9 @@ use json_patch::Patch;
 use serde_json::{Value, json};
 
 use super::fixture::{Authority, Client, Server, pod, review};
+use crate::config::Config;
+use crate::inject::Injector;
+use crate::native::NativeSidecars;
 
 const JSON: &str = "application/json";
 
@@ -122,9 +127,14 @@ async fn who_cannot_be_injected_is_refused_with_the_reason() {
     server.injector.send_replace(None);
     let response = client.review("/inject", &review("Pod", &pod())).await;
     assert_eq!(response["status"]["code"], 503, "{response}");
+    let injector = Injector::new(Config::default(), NativeSidecars::Auto).unwrap();
+    server.injector.send_replace(Some(Arc::new(injector)));
+    server.kubelets.send_replace(None);
+    let response = client.review("/inject", &review("Pod", &pod())).await;
+    assert_eq!(response["status"]["code"], 503, "{response}");
     let (_, page) = server.page("/metrics").await;
     assert!(
-        page.contains("sidecar_injection_failure_total 5\n"),
+        page.contains("sidecar_injection_failure_total 6\n"),
         "{page}"
     );
 }
