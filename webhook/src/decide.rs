@@ -100,20 +100,25 @@ pub fn decide(pod: &Pod, namespace: &str, config: &InjectionConfig) -> Decision 
     }
 }
 
-/// What the pod itself wants. The label hides the annotation, even with a value that says nothing.
+/// What the pod itself wants.
 fn wish(pod: &Pod) -> Option<bool> {
+    match stated_wish(pod)? {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// What the pod says of its wish. The label hides the annotation, even with a value that says nothing.
+pub(crate) fn stated_wish(pod: &Pod) -> Option<&str> {
     let label = pod
         .metadata
         .labels
         .as_ref()
         .and_then(|labels| labels.get(names::INJECT));
     let annotations = pod.metadata.annotations.as_ref();
-    let value = label.or_else(|| annotations.and_then(|keys| keys.get(names::INJECT)))?;
-    match value.as_str() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
+    let value = label.or_else(|| annotations.and_then(|keys| keys.get(names::INJECT)));
+    value.map(String::as_str)
 }
 
 #[cfg(test)]

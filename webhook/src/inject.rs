@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use lateen_api::{Error, ProxyConfig};
+use lateen_api::{Error, Parsed, ProxyConfig};
 use lateen_wire::ports;
 
 use crate::annotations::PodOptions;
@@ -21,6 +21,7 @@ use crate::owner::Owner;
 use crate::parameters::Parameters;
 use crate::status::Status;
 use crate::template::Plan;
+use crate::warnings::warnings;
 use crate::{keys, overrides, patch};
 
 static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
@@ -48,13 +49,22 @@ pub struct Target<'a> {
     pub owner: Option<&'a Owner>,
 }
 
+/// An injected pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Injection {
+    /// The pod.
+    pub pod: Box<Pod>,
+    /// One sentence for everything that the pod asks for and does not get.
+    pub warnings: Vec<String>,
+}
+
 /// What became of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It has been injected before and is left alone.
     AlreadyInjected,
-    /// The injected pod.
-    Injected(Box<Pod>),
+    /// It is injected.
+    Injected(Injection),
     /// It is not to be injected.
     Skipped(Reason),
 }
@@ -64,7 +74,7 @@ impl Outcome {
     #[must_use]
     pub fn patch(self, pod: Pod) -> Option<patch::Patch> {
         match self {
-            Self::Injected(injected) => Some(patch::diff(pod, *injected)),
+            Self::Injected(injection) => Some(patch::diff(pod, *injection.pod)),
             Self::AlreadyInjected | Self::Skipped(_) => None,
         }
     }
@@ -110,14 +120,14 @@ impl Injector {
             return Ok(Outcome::AlreadyInjected);
         }
         let (options, mut problems) = PodOptions::parse(annotations(pod));
-        let (proxy_config, proxy_config_json) = match self.proxy_config(pod, &options) {
-            Ok(proxy_config) if problems.is_empty() => proxy_config,
-            Ok(_) => return Err(InjectError::Annotations(problems)),
-            Err(problem) => {
-                problems.push(problem);
-                return Err(InjectError::Annotations(problems));
-            }
-        };
+        let overlay = self.overlay(pod).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        if !problems.is_empty() {
+            return Err(InjectError::Annotations(problems));
+        }
+        let (proxy_config, proxy_config_json) = self.proxy_config(overlay.as_ref(), &options);
         let overrides = pod.spec.as_ref().map(Overrides::of).unwrap_or_default();
         let plan = Plan {
             pod,
@@ -137,38 +147,44 @@ impl Injector {
             options: &options,
             overrides: &overrides,
         };
-        Ok(Outcome::Injected(Box::new(assemble(&plan))))
+        let pod = Box::new(assemble(&plan));
+        let warnings = warnings(&plan, overlay.as_ref(), &pod);
+        Ok(Outcome::Injected(Injection { pod, warnings }))
     }
 
-    /// The installation's proxy configuration with the pod's laid over it, and its JSON.
+    /// The installation's proxy configuration with the pod's laid over it, if the pod has one.
+    fn overlay(&self, pod: &Pod) -> Result<Option<Parsed<ProxyConfig>>, Problem> {
+        let Some(yaml) = annotations(pod).get(keys::PROXY_CONFIG) else {
+            return Ok(None);
+        };
+        let merged = self.proxy_config.merge(yaml).map_err(|error| Problem {
+            key: keys::PROXY_CONFIG.to_owned(),
+            value: yaml.clone(),
+            allowed: format!("YAML of Istio's ProxyConfig ({error})"),
+        })?;
+        Ok(Some(merged))
+    }
+
+    /// The pod's proxy configuration, and its JSON.
     fn proxy_config(
         &self,
-        pod: &Pod,
+        overlay: Option<&Parsed<ProxyConfig>>,
         options: &PodOptions,
-    ) -> Result<(Cow<'_, ProxyConfig>, Cow<'_, str>), Problem> {
-        let overlay = annotations(pod).get(keys::PROXY_CONFIG);
+    ) -> (Cow<'_, ProxyConfig>, Cow<'_, str>) {
         if overlay.is_none() && options.status_port.is_none() {
-            return Ok((
+            return (
                 Cow::Borrowed(&self.proxy_config),
                 Cow::Borrowed(&self.proxy_config_json),
-            ));
+            );
         }
-        let mut merged = match overlay {
-            None => self.proxy_config.clone(),
-            Some(yaml) => {
-                let parsed = self.proxy_config.merge(yaml).map_err(|error| Problem {
-                    key: keys::PROXY_CONFIG.to_owned(),
-                    value: yaml.clone(),
-                    allowed: format!("YAML of Istio's ProxyConfig ({error})"),
-                })?;
-                parsed.config
-            }
-        };
+        let mut config = overlay
+            .map_or(&self.proxy_config, |overlay| &overlay.config)
+            .clone();
         if let Some(port) = options.status_port {
-            merged.status_port = port;
+            config.status_port = port;
         }
-        let json = merged.to_json().to_string();
-        Ok((Cow::Owned(merged), Cow::Owned(json)))
+        let json = config.to_json().to_string();
+        (Cow::Owned(config), Cow::Owned(json))
     }
 
     /// Whether the proxy is a native sidecar: the pod's wish, else the installation's, else what its

@@ -17,6 +17,8 @@ pub(crate) const LOG_LEVEL: &str = "sidecar.istio.io/logLevel";
 pub(crate) const COMPONENT_LOG_LEVEL: &str = "sidecar.istio.io/componentLogLevel";
 pub(crate) const AGENT_LOG_LEVEL: &str = "sidecar.istio.io/agentLogLevel";
 pub(crate) const BOOTSTRAP_OVERRIDE: &str = "sidecar.istio.io/bootstrapOverride";
+pub(crate) const DISCOVERY_ADDRESS: &str = "sidecar.istio.io/discoveryAddress";
+pub(crate) const EXTRA_STAT_TAGS: &str = "sidecar.istio.io/extraStatTags";
 pub(crate) const USER_VOLUME: &str = "sidecar.istio.io/userVolume";
 pub(crate) const USER_VOLUME_MOUNT: &str = "sidecar.istio.io/userVolumeMount";
 pub(crate) const CAP_NET_BIND_SERVICE: &str = "sidecar.istio.io/capNetBindService";
@@ -27,6 +29,7 @@ pub(crate) const READINESS_INITIAL_DELAY: &str =
     "readiness.status.sidecar.istio.io/initialDelaySeconds";
 pub(crate) const READINESS_PERIOD: &str = "readiness.status.sidecar.istio.io/periodSeconds";
 pub(crate) const READINESS_FAILURES: &str = "readiness.status.sidecar.istio.io/failureThreshold";
+pub(crate) const READINESS_PORTS: &str = "readiness.status.sidecar.istio.io/applicationPorts";
 
 pub(crate) const INCLUDE_OUTBOUND_RANGES: &str = "traffic.sidecar.istio.io/includeOutboundIPRanges";
 pub(crate) const EXCLUDE_OUTBOUND_RANGES: &str = "traffic.sidecar.istio.io/excludeOutboundIPRanges";
@@ -40,6 +43,7 @@ pub(crate) const REROUTE_INTERFACES: &str = "istio.io/reroute-virtual-interfaces
 
 pub(crate) const MERGE_METRICS: &str = "prometheus.istio.io/merge-metrics";
 pub(crate) const SCRAPE_TARGETS: &str = "prometheus.istio.io/scrape-targets";
+pub(crate) const SECURE_PORT: &str = "prometheus.istio.io/secure-port";
 pub(crate) const PROMETHEUS_PORT: &str = "prometheus.io/port";
 pub(crate) const PROMETHEUS_PATH: &str = "prometheus.io/path";
 pub(crate) const PROMETHEUS_SCRAPE: &str = "prometheus.io/scrape";

@@ -23,7 +23,8 @@ const TEMPLATED: [&str; 7] = [
 pub struct Manifests {
     /// The documents as YAML, each ended by `---`.
     pub yaml: String,
-    /// A sentence for every workload that was left as it was, and why. Not for standard output.
+    /// A sentence for every workload that was left as it was, and why, and for everything that one
+    /// asks for and does not get. Not for standard output.
     pub notices: Vec<String>,
 }
 
@@ -106,7 +107,7 @@ fn inject_object(
     };
     let what = format!("{kind} {name:?}");
     inject_template(template, injector, &target)
-        .map(|notice| notices.extend(notice.map(|notice| format!("{what}: {notice}"))))
+        .map(|new| notices.extend(new.iter().map(|notice| format!("{what}: {notice}"))))
         .map_err(|reason| format!("{what}: {reason}"))
 }
 
@@ -122,12 +123,12 @@ fn pod_template<'a>(object: &'a mut Value, kind: &str) -> Option<&'a mut Value> 
         .try_fold(object, |parent, name| parent.get_mut(name))
 }
 
-/// Injects one template; answers with why not, if it was left alone.
+/// Injects one template; answers with what there is to say about it.
 fn inject_template(
     template: &mut Value,
     injector: &Injector,
     target: &Target<'_>,
-) -> Result<Option<String>, String> {
+) -> Result<Vec<String>, String> {
     let Some(fields) = template.as_object_mut() else {
         return Err("its pod template is no object".to_owned());
     };
@@ -146,15 +147,15 @@ fn inject_template(
     let outcome = injector
         .inject(&pod, target)
         .map_err(|error| error.to_string())?;
-    let notice = match &outcome {
-        Outcome::AlreadyInjected => Some("left alone because it is injected already".to_owned()),
-        Outcome::Skipped(reason) => Some(format!("left alone because {reason}")),
-        Outcome::Injected(_) => None,
+    let notices = match &outcome {
+        Outcome::AlreadyInjected => vec!["left alone because it is injected already".to_owned()],
+        Outcome::Skipped(reason) => vec![format!("left alone because {reason}")],
+        Outcome::Injected(injection) => injection.warnings.clone(),
     };
     if let Some(patch) = outcome.patch(pod) {
         patch.apply(template).map_err(|error| error.to_string())?;
     }
-    Ok(notice)
+    Ok(notices)
 }
 
 #[cfg(test)]

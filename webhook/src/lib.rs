@@ -31,9 +31,10 @@ mod prometheus;
 mod quantity;
 mod status;
 mod template;
+mod warnings;
 
 pub use config::Config;
 pub use decide::{Decision, Reason};
 pub use error::{InjectError, Problem};
-pub use inject::{Injector, Outcome, Target};
+pub use inject::{Injection, Injector, Outcome, Target};
 pub use kube_inject::{Manifests, kube_inject};

@@ -1,7 +1,8 @@
 //! Golden files: what a pod looks like after injection, and the patch that makes it so.
 //!
 //! Each folder of `tests/golden` is a case: `pod.yaml`, perhaps `settings.yaml` with the texts of the
-//! ConfigMaps, and what came out: `injected.yaml` and `patch.json`, or `error.txt`, or `skipped.txt`.
+//! ConfigMaps, and what came out: `injected.yaml` and `patch.json` and perhaps `warnings.txt`, or
+//! `error.txt`, or `skipped.txt`.
 //! `UPDATE_GOLDEN=1 cargo test -p lateen-webhook --test golden` writes what came out anew.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
@@ -14,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use lateen_webhook::config::{Config, Sources};
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::parameters::Parameters;
-use lateen_webhook::patch::Patch;
+use lateen_webhook::patch::{Patch, diff};
 use lateen_webhook::{Injector, Outcome, Target};
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,6 +47,15 @@ impl Default for Settings {
     }
 }
 
+/// What can come out.
+const NAMES: [&str; 5] = [
+    "injected.yaml",
+    "patch.json",
+    "warnings.txt",
+    "error.txt",
+    "skipped.txt",
+];
+
 /// File names and texts.
 type Outputs = BTreeMap<&'static str, String>;
 
@@ -73,33 +83,34 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
     };
     let injector = injector(settings);
     let typed: Pod = serde_json::from_value(pod.clone()).unwrap();
-    let outcome = match injector.inject(&typed, &target) {
-        Ok(outcome) => outcome,
+    let injection = match injector.inject(&typed, &target) {
+        Ok(Outcome::Injected(injection)) => injection,
+        Ok(Outcome::AlreadyInjected) => {
+            return Outputs::from([("skipped.txt", "already injected\n".to_owned())]);
+        }
+        Ok(Outcome::Skipped(reason)) => {
+            return Outputs::from([("skipped.txt", format!("{reason}\n"))]);
+        }
         Err(error) => return Outputs::from([("error.txt", format!("{error}\n"))]),
     };
-    if let Outcome::Skipped(reason) = &outcome {
-        return Outputs::from([("skipped.txt", format!("{reason}\n"))]);
-    }
-    let Some(patch) = outcome.clone().patch(typed) else {
-        return Outputs::from([("skipped.txt", "already injected\n".to_owned())]);
-    };
+    let patch = diff(typed, *injection.pod.clone());
     let mut injected = pod.clone();
     patch.apply(&mut injected).unwrap();
     let read: Pod = serde_json::from_value(injected.clone()).unwrap();
-    assert_eq!(
-        Outcome::Injected(Box::new(read.clone())),
-        outcome,
-        "the patch makes another pod"
-    );
+    assert_eq!(read, *injection.pod, "the patch makes another pod");
     assert_eq!(
         injector.inject(&read, &target),
         Ok(Outcome::AlreadyInjected),
         "an injected pod is injected again"
     );
-    Outputs::from([
+    let mut outputs = Outputs::from([
         ("injected.yaml", serde_saphyr::to_string(&injected).unwrap()),
         ("patch.json", operations(&patch)),
-    ])
+    ]);
+    if !injection.warnings.is_empty() {
+        outputs.insert("warnings.txt", injection.warnings.join("\n") + "\n");
+    }
+    outputs
 }
 
 /// A patch with one operation on each line.
@@ -135,7 +146,7 @@ fn injected_pods_are_as_recorded() {
             .map(|yaml| serde_saphyr::from_str(&yaml).unwrap())
             .unwrap_or_default();
         let outputs = outputs(&pod, &settings);
-        for name in ["injected.yaml", "patch.json", "error.txt", "skipped.txt"] {
+        for name in NAMES {
             let path = case.join(name);
             let expected = outputs.get(name);
             if read(&path).as_ref() == expected {

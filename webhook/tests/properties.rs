@@ -285,16 +285,16 @@ proptest! {
         let world = World::new();
         let Some((outcome, injected)) = world.inject(&pod) else { return Ok(()) };
         prop_assert_eq!(Some((outcome.clone(), injected.clone())), world.inject(&pod));
-        let Outcome::Injected(typed) = outcome else { return Ok(()) };
-        prop_assert_eq!(&serde_json::from_value::<Pod>(injected.clone()).unwrap(), &*typed);
+        let Outcome::Injected(injection) = outcome else { return Ok(()) };
+        prop_assert_eq!(&serde_json::from_value::<Pod>(injected.clone()).unwrap(), &*injection.pod);
         prop_assert_eq!(world.inject(&injected), Some((Outcome::AlreadyInjected, injected)));
     }
 
     #[test]
     fn taking_out_what_was_added_gives_back_the_pod(pod in pod()) {
         let world = World::new();
-        let Some((Outcome::Injected(typed), injected)) = world.inject(&pod) else { return Ok(()) };
-        let probers = probers(&typed);
+        let Some((Outcome::Injected(injection), injected)) = world.inject(&pod) else { return Ok(()) };
+        let probers = probers(&injection.pod);
         for list in ["containers", "initContainers"] {
             let (before, after) = (named(&pod, list), named(&injected, list));
             let ours = |name: &&str| *name == "istio-proxy" || *name == "istio-init";

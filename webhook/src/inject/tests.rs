@@ -19,6 +19,13 @@ fn inject(pod: Value, values: &str) -> Result<Outcome, InjectError> {
     injector.inject(&serde_json::from_value(pod).unwrap(), &target)
 }
 
+fn injected(pod: Value, values: &str) -> Injection {
+    match inject(pod, values) {
+        Ok(Outcome::Injected(injection)) => injection,
+        other => panic!("not injected: {other:?}"),
+    }
+}
+
 #[test]
 fn every_wrong_annotation_is_named() {
     let pod = json!({
@@ -74,10 +81,7 @@ fn values_that_cannot_be_are_refused_before_any_pod_comes() {
 fn a_pod_that_is_a_proxy_alone_keeps_it_as_its_container() {
     let pod =
         json!({"metadata": {}, "spec": {"containers": [{"name": "istio-proxy", "image": "auto"}]}});
-    let Ok(Outcome::Injected(pod)) = inject(pod, "") else {
-        panic!("not injected")
-    };
-    let spec = pod.spec.unwrap();
+    let spec = injected(pod, "").pod.spec.unwrap();
     assert_eq!(spec.containers.len(), 1);
     assert_eq!(
         spec.containers[0].image.as_deref(),

@@ -151,9 +151,9 @@ fn is_pod(kind: &GroupVersionKind) -> bool {
 pub struct Answerer(Reply);
 
 impl Answerer {
-    /// The object may be stored as it is, or with a patch.
+    /// The object may be stored as it is, or with a patch. The warnings are for whoever stores it.
     #[must_use]
-    pub fn allow(&self, patch: Option<&Patch>) -> Vec<u8> {
+    pub fn allow(&self, patch: Option<&Patch>, warnings: &[String]) -> Vec<u8> {
         let patch = patch.and_then(|patch| serde_json::to_vec(patch).ok());
         let patch = patch.map(|patch| STANDARD.encode(patch));
         self.write(&Response {
@@ -162,6 +162,7 @@ impl Answerer {
             patch_type: patch.is_some().then_some("JSONPatch"),
             patch,
             status: None,
+            warnings,
         })
     }
 
@@ -179,6 +180,7 @@ impl Answerer {
             patch,
             patch_type,
             status,
+            warnings: &[],
         })
     }
 
@@ -211,6 +213,8 @@ struct Response<'a> {
     patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]

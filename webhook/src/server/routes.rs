@@ -2,7 +2,6 @@
 //! and `/ready` to the kubelet and Prometheus in plain HTTP.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,8 +15,9 @@ use tokio::time::Instant;
 use super::Shared;
 use super::body::BodyError;
 use super::review::{Answerer, NoReview, Object, Question};
-use crate::inject::Target;
+use crate::inject::{Outcome, Target};
 use crate::parameters::Parameters;
+use crate::patch;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -105,7 +105,7 @@ async fn validate(
 ) -> Response {
     let answer = on_body(&shared, peer, request, |bytes| {
         let (_, _, answerer) = Question::parse_other(bytes, String::new())?.into_parts();
-        Ok(answerer.allow(None))
+        Ok(answerer.allow(None, &[]))
     });
     respond(&shared, answer.await)
 }
@@ -159,7 +159,7 @@ fn review(shared: &Shared, question: Question, parameters: &Parameters) -> Vec<u
     let pod = match object {
         Object::Other => {
             shared.metrics.bad_requests.inc();
-            return answerer.allow(None);
+            return answerer.allow(None, &[]);
         }
         Object::Pod(pod) => pod,
         Object::UnreadablePod(error) => {
@@ -191,15 +191,14 @@ fn review(shared: &Shared, question: Question, parameters: &Parameters) -> Vec<u
         owner: None,
     };
     match injector.inject(&pod, &target) {
-        Ok(outcome) => {
-            let patch = outcome.patch(*pod);
-            let counter = if patch.is_some() {
-                &shared.metrics.success
-            } else {
-                &shared.metrics.skip
-            };
-            counter.inc();
-            answerer.allow(patch.as_ref())
+        Ok(Outcome::Injected(injection)) => {
+            shared.metrics.success.inc();
+            let patch = patch::diff(*pod, *injection.pod);
+            answerer.allow(Some(&patch), &injection.warnings)
+        }
+        Ok(Outcome::AlreadyInjected | Outcome::Skipped(_)) => {
+            shared.metrics.skip.inc();
+            answerer.allow(None, &[])
         }
         Err(error) => refuse(shared, &answerer, &namespace, 400, &error.to_string()),
     }

@@ -50,7 +50,7 @@ pub(crate) struct Plan<'a> {
 
 impl Plan<'_> {
     /// How connections reach the proxy.
-    fn interception_mode(&self) -> InterceptionMode {
+    pub(crate) fn interception_mode(&self) -> InterceptionMode {
         self.options
             .interception_mode
             .unwrap_or(self.proxy_config.interception_mode)

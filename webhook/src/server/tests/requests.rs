@@ -74,6 +74,28 @@ async fn a_pod_is_answered_with_a_patch() {
 }
 
 #[tokio::test]
+async fn what_a_pod_asks_for_in_vain_is_a_warning() {
+    let (_server, mut client) = start().await;
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({
+        "proxy.istio.io/config": "{statNameLength: 7}",
+        "prometheus.istio.io/secure-port": "15091",
+    });
+    let response = client.review("/inject", &review("Pod", &pod)).await;
+    assert_eq!(response["allowed"], json!(true));
+    let warnings = response["warnings"].as_array().unwrap();
+    let texts: Vec<&str> = warnings.iter().filter_map(Value::as_str).collect();
+    let [of_config, of_port] = texts.as_slice() else {
+        panic!("{texts:?}")
+    };
+    assert!(
+        of_config.contains("statNameLength has no effect"),
+        "{of_config}"
+    );
+    assert!(of_port.contains("secure-port has no effect"), "{of_port}");
+}
+
+#[tokio::test]
 async fn who_is_not_to_be_injected_is_let_in_as_it_is() {
     let (server, mut client) = start().await;
     let mut unwilling = pod();
