@@ -48,6 +48,7 @@ fn proxy_container(plan: &Plan<'_>, spec: &mut PodSpec) -> Container {
     variables.extend(metrics_variable(plan));
     variables.extend(rewrite_probes(plan, spec));
     plan.overrides.apply(&mut proxy);
+    proxy::keep_recognisable(plan, &mut proxy);
     proxy
 }
 

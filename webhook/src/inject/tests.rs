@@ -78,6 +78,41 @@ fn values_that_cannot_be_are_refused_before_any_pod_comes() {
 }
 
 #[test]
+fn with_tproxy_the_proxy_is_root_and_known_by_its_group_whatever_the_user_wants() {
+    let own = json!({"runAsUser": 2000, "runAsGroup": 2000, "runAsNonRoot": true});
+    let pod = |mode: &str| {
+        json!({
+            "metadata": {"annotations": {"sidecar.istio.io/interceptionMode": mode}},
+            "spec": {"containers": [
+                {"name": "web"}, {"name": "istio-proxy", "securityContext": own},
+            ]},
+        })
+    };
+    let identity = |mode: &str| {
+        let spec = injected(pod(mode), "").pod.spec.unwrap();
+        let [init, proxy] = spec.init_containers.unwrap().try_into().unwrap();
+        let context = proxy.security_context.unwrap();
+        let user = init.args.unwrap()[6].clone();
+        let proxy = (
+            context.run_as_user,
+            context.run_as_group,
+            context.run_as_non_root,
+        );
+        (user, proxy)
+    };
+    let (user, proxy) = identity("TPROXY");
+    assert_eq!(
+        (user.as_str(), proxy),
+        ("1337", (Some(0), Some(1337), Some(false)))
+    );
+    let (user, proxy) = identity("REDIRECT");
+    assert_eq!(
+        (user.as_str(), proxy),
+        ("2000", (Some(2000), Some(2000), Some(true)))
+    );
+}
+
+#[test]
 fn a_pod_that_is_a_proxy_alone_keeps_it_as_its_container() {
     let pod =
         json!({"metadata": {}, "spec": {"containers": [{"name": "istio-proxy", "image": "auto"}]}});

@@ -44,6 +44,17 @@ pub(crate) fn container(plan: &Plan<'_>) -> Container {
     }
 }
 
+/// With TPROXY the proxy must be root and is known to redirection by its group, whatever the user's own
+/// container wants.
+pub(crate) fn keep_recognisable(plan: &Plan<'_>, container: &mut Container) {
+    if plan.interception_mode() == InterceptionMode::Tproxy {
+        let context = container.security_context.get_or_insert_default();
+        context.run_as_user = Some(0);
+        context.run_as_group = Some(i64::from(names::PROXY_UID));
+        context.run_as_non_root = Some(false);
+    }
+}
+
 fn image(plan: &Plan<'_>) -> String {
     let global = &plan.values.global;
     let name = plan.options.image.as_deref().unwrap_or(&global.proxy.image);
