@@ -35,7 +35,9 @@ pub(crate) fn volumes(plan: &Plan<'_>) -> Vec<Volume> {
     if let Some(name) = &plan.options.bootstrap_override {
         volumes.push(config_map(BOOTSTRAP_VOLUME, name, None));
     }
-    volumes.extend(plan.options.user_volumes.iter().cloned());
+    overlay(&mut volumes, &plan.options.user_volumes, |volume| {
+        &volume.name
+    });
     volumes
 }
 
@@ -58,8 +60,21 @@ pub(super) fn mounts(plan: &Plan<'_>) -> Vec<VolumeMount> {
     if plan.options.bootstrap_override.is_some() {
         mounts.push(mount(BOOTSTRAP_VOLUME, "/etc/istio/custom-bootstrap"));
     }
-    mounts.extend(plan.options.user_volume_mounts.iter().cloned());
+    overlay(&mut mounts, &plan.options.user_volume_mounts, |mount| {
+        &mount.mount_path
+    });
     mounts
+}
+
+/// Adds what the user's annotations ask for. Kubernetes takes each key once: what has a key of ours
+/// takes the place of ours.
+fn overlay<T: Clone>(ours: &mut Vec<T>, theirs: &[T], key: fn(&T) -> &str) {
+    for item in theirs {
+        match ours.iter_mut().find(|own| key(own) == key(item)) {
+            Some(own) => *own = item.clone(),
+            None => ours.push(item.clone()),
+        }
+    }
 }
 
 fn mount(name: &str, path: &str) -> VolumeMount {
