@@ -9,7 +9,7 @@ use serde::Deserialize;
 use lateen_api::{Error, document};
 
 /// What errors call the text.
-const SOURCE: &str = "config";
+pub(crate) const SOURCE: &str = "config";
 
 /// The template that injects a sidecar.
 pub const SIDECAR_TEMPLATE: &str = "sidecar";

@@ -9,7 +9,8 @@ use kube::{Api, Client};
 use lateen_api::Error;
 use tokio::sync::watch;
 
-use crate::config::{Config, Sources};
+use super::event;
+use crate::config::{Config, Sources, policy, values};
 use crate::inject::Injector;
 use crate::native::NativeSidecars;
 use crate::server::metrics::Metrics;
@@ -25,11 +26,11 @@ pub struct Names {
     pub mesh: String,
 }
 
-/// The texts of the ConfigMaps, as far as they have been seen.
+/// The ConfigMaps, as far as they have been seen.
 #[derive(Debug, Default)]
-struct Texts {
-    injection: Option<(String, String)>,
-    mesh: Option<String>,
+struct Maps {
+    injection: Option<ConfigMap>,
+    mesh: Option<ConfigMap>,
 }
 
 enum Change {
@@ -45,13 +46,13 @@ pub async fn follow(
     metrics: Arc<Metrics>,
     injector: watch::Sender<Option<Arc<Injector>>>,
 ) {
-    let mut changes = Box::pin(changes(client, &names));
-    let mut texts = Texts::default();
+    let mut changes = Box::pin(changes(client.clone(), &names));
+    let mut maps = Maps::default();
     while let Some(change) = changes.next().await {
-        if !texts.apply(change, &names) {
+        if !maps.apply(change, &names) {
             continue;
         }
-        match texts.injector(native) {
+        match maps.injector(native) {
             Ok(None) => {}
             Ok(Some(new)) => {
                 tracing::info!(
@@ -63,6 +64,10 @@ pub async fn follow(
             Err(error) => {
                 metrics.refused_configurations.inc();
                 tracing::error!(%error, "Configuration is refused; the last good one stays in force.");
+                if let Some(map) = maps.at_fault(&error) {
+                    let message = format!("Refused; the last good one stays in force: {error}");
+                    event::warn(&client, map, "InvalidInjectionConfig", message).await;
+                }
             }
         }
     }
@@ -75,32 +80,34 @@ fn changes(client: Client, names: &Names) -> impl Stream<Item = Change> + Send +
     stream::select(injection, mesh)
 }
 
-impl Texts {
+impl Maps {
     /// Takes a change over; answers whether there is something new.
     fn apply(&mut self, change: Change, names: &Names) -> bool {
-        match change {
-            Change::Injection(Some(map)) => {
-                let new = Some((text(&map, "config"), text(&map, "values")));
-                std::mem::replace(&mut self.injection, new) != self.injection
-            }
-            Change::Mesh(Some(map)) => {
-                let new = Some(text(&map, "mesh"));
-                std::mem::replace(&mut self.mesh, new) != self.mesh
-            }
-            Change::Injection(None) => missing(&names.injection),
-            Change::Mesh(None) => missing(&names.mesh),
-        }
+        let (known, new, name) = match change {
+            Change::Injection(map) => (&mut self.injection, map, &names.injection),
+            Change::Mesh(map) => (&mut self.mesh, map, &names.mesh),
+        };
+        let Some(new) = new else {
+            tracing::warn!(
+                object = name,
+                "The ConfigMap does not exist; the last known one stays in force."
+            );
+            return false;
+        };
+        let is_news = known.as_ref().is_none_or(|known| known.data != new.data);
+        *known = Some(new);
+        is_news
     }
 
     /// The injector of these texts, once both ConfigMaps have been seen.
     fn injector(&self, native: NativeSidecars) -> Result<Option<Injector>, Error> {
-        let (Some((config, values)), Some(mesh)) = (&self.injection, &self.mesh) else {
+        let (Some(injection), Some(mesh)) = (&self.injection, &self.mesh) else {
             return Ok(None);
         };
         let (config, notices) = Config::parse(Sources {
-            config,
-            values,
-            mesh,
+            config: text(injection, "config"),
+            values: text(injection, "values"),
+            mesh: text(mesh, "mesh"),
         })?;
         if !notices.is_empty() {
             let fields = notices.join("; ");
@@ -108,28 +115,32 @@ impl Texts {
         }
         Injector::new(config, native).map(Some)
     }
+
+    /// Where the text is that an error is about.
+    fn at_fault(&self, error: &Error) -> Option<&ConfigMap> {
+        match error.kind() {
+            policy::SOURCE | values::SOURCE => self.injection.as_ref(),
+            _ => self.mesh.as_ref(),
+        }
+    }
 }
 
-fn missing(name: &str) -> bool {
-    tracing::warn!(
-        object = name,
-        "The ConfigMap does not exist; the last known one stays in force."
-    );
-    false
-}
-
-fn text(map: &ConfigMap, key: &str) -> String {
-    map.data
-        .as_ref()
-        .and_then(|data| data.get(key))
-        .cloned()
-        .unwrap_or_default()
+fn text<'a>(map: &'a ConfigMap, key: &str) -> &'a str {
+    let text = map.data.as_ref().and_then(|data| data.get(key));
+    text.map(String::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use std::time::Duration;
 
+    use axum::http::Method;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::super::api_server;
     use super::*;
 
     fn map(entries: &[(&str, &str)]) -> Option<ConfigMap> {
@@ -150,16 +161,81 @@ mod tests {
             injection: "i".into(),
             mesh: "m".into(),
         };
-        let mut texts = Texts::default();
+        let mut maps = Maps::default();
         let native = NativeSidecars::Auto;
-        assert!(texts.apply(Change::Mesh(map(&[("mesh", "trustDomain: td")])), &names));
-        assert!(texts.injector(native).unwrap().is_none());
-        assert!(texts.apply(Change::Injection(map(&[("values", "{}")])), &names));
-        assert!(texts.injector(native).unwrap().is_some());
-        assert!(!texts.apply(Change::Injection(map(&[("values", "{}")])), &names));
-        assert!(!texts.apply(Change::Injection(None), &names));
-        assert!(texts.injector(native).unwrap().is_some());
-        assert!(texts.apply(Change::Injection(map(&[("values", "{]")])), &names));
-        assert!(texts.injector(native).is_err());
+        assert!(maps.apply(Change::Mesh(map(&[("mesh", "trustDomain: td")])), &names));
+        assert!(maps.injector(native).unwrap().is_none());
+        assert!(maps.apply(Change::Injection(map(&[("values", "{}")])), &names));
+        assert!(maps.injector(native).unwrap().is_some());
+        assert!(!maps.apply(Change::Injection(map(&[("values", "{}")])), &names));
+        assert!(!maps.apply(Change::Injection(None), &names));
+        assert!(maps.injector(native).unwrap().is_some());
+        assert!(maps.apply(Change::Injection(map(&[("values", "{]")])), &names));
+        assert!(maps.injector(native).is_err());
+    }
+    /// A list with a ConfigMap, as an API server answers.
+    fn list(name: &str, data: &Value) -> Value {
+        json!({
+            "kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"},
+            "items": [{
+                "metadata": {
+                    "name": name, "namespace": "istio-system", "uid": "u1", "resourceVersion": "7",
+                },
+                "data": data,
+            }],
+        })
+    }
+
+    #[tokio::test]
+    async fn a_configuration_that_is_refused_is_told_on_its_config_map() {
+        let (told, mut events) = mpsc::channel(1);
+        let client = api_server::client(move |request| {
+            if request.method() == Method::POST {
+                let event: Value = serde_json::from_slice(request.body()).unwrap();
+                let path = request.uri().path().to_owned();
+                told.try_send((path, event.clone())).unwrap();
+                return Some((201, event));
+            }
+            let query = request.uri().query().unwrap_or_default();
+            let list = if query.contains("istio-sidecar-injector") {
+                list("istio-sidecar-injector", &json!({"values": "{}"}))
+            } else {
+                list(
+                    "istio",
+                    &json!({"mesh": "defaultConfig: {interceptionMode: X}"}),
+                )
+            };
+            (!query.contains("watch=")).then_some((200, list))
+        });
+        let names = Names {
+            namespace: "istio-system".into(),
+            injection: "istio-sidecar-injector".into(),
+            mesh: "istio".into(),
+        };
+        let (metrics, (injector, _)) = (Arc::new(Metrics::default()), watch::channel(None));
+        let counted = Arc::clone(&metrics);
+        let following = follow(
+            client,
+            names,
+            NativeSidecars::Auto,
+            metrics,
+            injector.clone(),
+        );
+        let following = tokio::spawn(following);
+        let event = timeout(Duration::from_secs(10), events.recv()).await;
+        let (path, event) = event.expect("nobody is told").unwrap();
+        following.abort();
+        assert_eq!(path, "/api/v1/namespaces/istio-system/events");
+        assert_eq!(event["metadata"]["name"], "istio.injector-7");
+        assert_eq!(event["type"], "Warning");
+        let object = &event["involvedObject"];
+        assert_eq!(
+            (&object["name"], &object["uid"]),
+            (&json!("istio"), &json!("u1"))
+        );
+        let message = event["message"].as_str().unwrap();
+        assert!(message.contains("interceptionMode"), "{message}");
+        assert_eq!(counted.refused_configurations.get(), 1);
+        assert!(injector.borrow().is_none());
     }
 }

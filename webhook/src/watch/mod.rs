@@ -4,6 +4,7 @@
 pub mod ca_bundle;
 pub mod certificate;
 pub mod configuration;
+mod event;
 pub mod nodes;
 
 #[cfg(test)]
