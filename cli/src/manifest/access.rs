@@ -90,7 +90,7 @@ fn role(component: Component, namespace: &str) -> Role {
                 CORE,
                 "secrets",
                 &[names::ROOT_SECRET],
-                &["get", "list", "watch", "update", "patch"],
+                &["get", "list", "watch", "update"],
             ),
             named(
                 CORE,
