@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use lateen_tests::bed::manifest;
 use lateen_tests::cluster::Name;
 
 use crate::images;
@@ -20,7 +21,7 @@ use crate::workspace::Workspace;
 const NAMESPACE: &str = "default";
 
 /// The application, and the client inside the mesh that visits it.
-const MANIFESTS: [&str; 2] = [
+const SAMPLES: [&str; 2] = [
     "samples/bookinfo/platform/kube/bookinfo.yaml",
     "samples/httpbin/sample-client/fortio-deploy.yaml",
 ];
@@ -74,8 +75,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         "--overwrite",
     ];
     place.kubectl.read(&label)?;
-    for manifest in MANIFESTS {
-        apply(workspace, &place, manifest)?;
+    for sample in SAMPLES {
+        apply(workspace, &place, sample, &images.hub)?;
     }
     let pods = place.kubectl.wait_for_sidecars(NAMESPACE, PODS_READY)?;
 
@@ -96,12 +97,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn apply(workspace: &Workspace, place: &Place, manifest: &str) -> Result<()> {
-    let file = workspace.root.join(manifest);
+/// Applies a sample with its images from where they were pushed.
+fn apply(workspace: &Workspace, place: &Place, sample: &str, hub: &str) -> Result<()> {
+    let file = workspace.root.join(sample);
     let file = file.to_str().context("Finding the samples")?;
-    place
+    let read = ["create", "--dry-run=client", "--output=json", "--filename"];
+    let of_namespace = ["--namespace", NAMESPACE];
+    let objects = place
         .kubectl
-        .read(&["apply", "--namespace", NAMESPACE, "--filename", file])?;
+        .read(&[&read[..], &[file], &of_namespace].concat())?;
+    for object in serde_json::Deserializer::from_str(&objects).into_iter() {
+        let mut object = object.with_context(|| format!("Reading the objects of {file}"))?;
+        manifest::take_images_from(hub, &mut object);
+        place.kubectl.apply(&object)?;
+    }
     Ok(())
 }
 
@@ -156,8 +165,8 @@ fn down(workspace: &Workspace, options: &Options) -> Result<()> {
         return Place::down(&options.name);
     };
     let place = Place::up(&options.name, 1, Some(kubeconfig))?;
-    for manifest in MANIFESTS {
-        let file = workspace.root.join(manifest);
+    for sample in SAMPLES {
+        let file = workspace.root.join(sample);
         let file = file.to_str().context("Finding the samples")?;
         let delete = [
             "delete",

@@ -89,6 +89,29 @@ pub fn client(app: &str) -> Vec<Value> {
     deployment(app, 1, &template(app, &["sleep"]))
 }
 
+/// Takes the images of the samples from `hub`: in `objects`, at any depth, `lateen/NAME` becomes
+/// `HUB/NAME`.
+pub fn take_images_from(hub: &str, objects: &mut Value) {
+    match objects {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match (key.as_str(), value) {
+                    ("image", Value::String(image)) => {
+                        if let Some(name) = image.strip_prefix("lateen/") {
+                            *image = format!("{hub}/{name}");
+                        }
+                    }
+                    (_, value) => take_images_from(hub, value),
+                }
+            }
+        }
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| take_images_from(hub, value)),
+        _ => {}
+    }
+}
+
 /// Puts `change` into `object`: objects member by member, everything else whole (RFC 7396).
 pub fn merge(object: &mut Value, change: Value) {
     match (object, change) {
@@ -98,5 +121,29 @@ pub fn merge(object: &mut Value, change: Value) {
             }
         }
         (object, change) => *object = change,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_images_move() {
+        let mut pod = json!({ "spec": { "containers": [
+            { "name": "image", "image": "lateen/httpbin:1" },
+            { "name": "other", "image": "other/lateen/httpbin:1" },
+        ] } });
+        take_images_from("registry.example/mesh", &mut pod);
+        let images: Vec<&Value> = pod["spec"]["containers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|container| &container["image"])
+            .collect();
+        assert_eq!(
+            images,
+            ["registry.example/mesh/httpbin:1", "other/lateen/httpbin:1"]
+        );
     }
 }

@@ -100,7 +100,12 @@ impl Builder {
     pub(crate) fn push(&self, name: &str, destination: &str) -> Result<()> {
         match self {
             Self::Buildah { storage } => {
-                shell::read(buildah(storage).args(["push", name, destination]))?;
+                let mut buildah = buildah(storage);
+                buildah.arg("push");
+                if is_on_this_machine(destination) {
+                    buildah.arg("--tls-verify=false");
+                }
+                shell::read(buildah.args([name, destination]))?;
             }
             Self::Docker => {
                 shell::read(docker("tag").args([name, destination]))?;
@@ -109,6 +114,13 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+/// Whether a registry is one of this machine, as the `docker` program sees it: those speak plain HTTP.
+fn is_on_this_machine(destination: &str) -> bool {
+    let registry = destination.split('/').next().unwrap_or_default();
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    host == "localhost" || host.starts_with("127.") || host == "[::1]"
 }
 
 fn buildah(storage: &Path) -> Command {
@@ -127,4 +139,23 @@ fn docker(action: &str) -> Command {
     let mut docker = Command::new("docker");
     docker.arg(action);
     docker
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_on_this_machine;
+
+    #[test]
+    fn only_registries_of_this_machine_are_spoken_to_in_plain_text() {
+        for destination in ["localhost:5000/a/b:1", "127.0.0.1:5000/a", "[::1]:5000/a:1"] {
+            assert!(is_on_this_machine(destination), "{destination}");
+        }
+        for destination in [
+            "registry.example/a:1",
+            "localhost.example:5000/a",
+            "10.0.0.1:5000/a",
+        ] {
+            assert!(!is_on_this_machine(destination), "{destination}");
+        }
+    }
 }
