@@ -13,6 +13,9 @@ mod shell;
 mod test;
 mod workspace;
 
+use std::io::Write as _;
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lateen_tests::{bench::Options as BenchOptions, cluster};
@@ -44,8 +47,17 @@ enum Command {
     Test(test::Options),
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Arguments::parse()) else {
+        return ExitCode::SUCCESS;
+    };
+    // Without the stack that anyhow adds for developers of the task itself. Nobody is left to tell
+    // when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(arguments: Arguments) -> Result<()> {
     let workspace = Workspace::locate()?;
     match arguments.command {
         Command::Bench(options) => bench::run(&workspace, &options),
