@@ -67,6 +67,12 @@ fn reads_the_values_of_istio_s_charts() {
 }
 
 #[test]
+fn json_keeps_its_own_escapes() {
+    let (config, _) = parse("", r#"{"global":{"network":"\ud83d\ude00\/"}}"#, "").unwrap();
+    assert_eq!(config.values.global.network, "\u{1f600}/");
+}
+
+#[test]
 fn templates_of_others_are_named_and_unknown_defaults_refused() {
     let (_, notices) = parse(
         "templates: {sidecar: 'x', gateway: 'y'}\naliases: {gw: [gateway]}",
