@@ -48,7 +48,15 @@ impl Bed {
     /// # Errors
     /// When they cannot be read.
     pub async fn metrics(&self, pod: &str) -> Result<Metrics> {
-        self.get(pod, 15020, "/stats/prometheus").await.map(Metrics)
+        self.metrics_at(pod, 15020, "/stats/prometheus").await
+    }
+
+    /// The metrics at a path of a port of a pod.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn metrics_at(&self, pod: &str, port: u16, path: &str) -> Result<Metrics> {
+        self.get(pod, port, path).await.map(Metrics)
     }
 
     /// The body of `GET path` on a port of a pod, through the API server.

@@ -1,6 +1,9 @@
-//! The scene of most tests: an application `web` that echoes on every port, and a client.
+//! The scene of most tests: an application `web` that echoes on every port, and a client; and a
+//! server outside the mesh.
 
-use anyhow::Result;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -37,7 +40,7 @@ impl Scene {
     /// # Errors
     /// When a pod does not become ready.
     pub async fn injected(test: &str, replicas: usize) -> Result<Self> {
-        Self::new(Bed::injected(test).await?, replicas, &json!({})).await
+        Self::changed(test, replicas, &json!({})).await
     }
 
     /// As [`Scene::injected`]; `change` is merged into the pod template of `web`.
@@ -45,24 +48,31 @@ impl Scene {
     /// # Errors
     /// When a pod does not become ready.
     pub async fn changed(test: &str, replicas: usize, change: &Value) -> Result<Self> {
-        Self::new(Bed::injected(test).await?, replicas, change).await
+        let mut template = template("web", &ECHO);
+        merge(&mut template, change.clone());
+        let mut web = deployment("web", replicas, &template);
+        web.push(service("web", &PORTS));
+        Self::of(test, replicas, web).await
     }
 
-    async fn new(bed: Bed, replicas: usize, change: &Value) -> Result<Self> {
-        let mut web = template("web", &ECHO);
-        merge(&mut web, change.clone());
-        bed.apply(deployment("web", replicas, &web)).await?;
-        bed.apply([service("web", &PORTS)]).await?;
-        bed.apply(client("client")).await?;
-        let web = bed.ready("app=web", replicas).await?;
-        let web = web.iter().map(ResourceExt::name_any).collect();
-        let client = bed
-            .ready("app=client", 1)
-            .await?
-            .iter()
-            .map(ResourceExt::name_any)
-            .collect();
-        Ok(Self { bed, client, web })
+    /// As [`Scene::injected`], with other objects that make the `replicas` pods of `web`.
+    ///
+    /// # Errors
+    /// When a pod does not become ready.
+    pub async fn of(test: &str, replicas: usize, web: Vec<Value>) -> Result<Self> {
+        let bed = Bed::injected(test).await?;
+        bed.apply(web.into_iter().chain(client("client"))).await?;
+        let mut names = Vec::new();
+        for (selector, count) in [("app=client", 1), ("app=web", replicas)] {
+            let pods = bed.ready(selector, count).await?;
+            names.extend(pods.iter().map(ResourceExt::name_any));
+        }
+        let client = names.remove(0);
+        Ok(Self {
+            bed,
+            client,
+            web: names,
+        })
     }
 
     /// Sends HTTP requests from the client with the sample client's own flags.
@@ -101,5 +111,34 @@ impl Scene {
                 .sum("istio_requests_total", &labels);
         }
         Ok(sum)
+    }
+}
+
+/// A server on a node's own address, at a port that no Service has: for the mesh it is outside.
+pub struct Outside {
+    /// Where it runs.
+    pub bed: Bed,
+    /// Where it answers HTTP.
+    pub address: SocketAddr,
+}
+
+impl Outside {
+    /// Starts one, on any node.
+    ///
+    /// # Errors
+    /// When its pod does not become ready.
+    pub async fn start(test: &str) -> Result<Self> {
+        let bed = Bed::plain(test).await?;
+        let port = 20000 + fastrand::u16(..10000);
+        let mut host = template("host", &["echo", "--http", &port.to_string()]);
+        merge(&mut host, json!({ "spec": { "hostNetwork": true } }));
+        bed.apply(deployment("host", 1, &host)).await?;
+        let pod = bed.ready("app=host", 1).await?.remove(0);
+        let address = pod.status.and_then(|status| status.host_ip);
+        let address = address.context("a pod without the address of its host")?;
+        Ok(Self {
+            bed,
+            address: SocketAddr::new(address.parse()?, port),
+        })
     }
 }

@@ -5,8 +5,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod api_server;
 mod balance;
 mod bookinfo;
+mod endpoints;
 mod identity;
 mod input;
 mod kubectl;

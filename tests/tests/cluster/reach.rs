@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
-use kube::ResourceExt;
+use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use lateen_tests::bed::manifest::{client, deployment, merge, service, template, workload};
-use lateen_tests::bed::scene::{ECHO, Scene};
+use lateen_tests::bed::scene::{ECHO, Outside, Scene};
 use lateen_tests::bed::{Bed, eventually};
 use serde_json::json;
 
@@ -195,23 +195,13 @@ async fn an_application_on_localhost_only_talks_to_itself_and_out() -> Result<()
 
 #[tokio::test]
 async fn pod_addresses_and_headless_names_are_encrypted() -> Result<()> {
-    let bed = Bed::injected("headless").await?;
     let spec = json!({ "replicas": 2, "serviceName": "web" });
-    bed.apply(workload(
-        "StatefulSet",
-        "web",
-        &spec,
-        &template("web", &ECHO),
-    ))
-    .await?;
+    let mut web = workload("StatefulSet", "web", &spec, &template("web", &ECHO));
     let mut headless = service("web", &[("http", 8080, 8080), ("tcp", 9000, 9000)]);
     merge(&mut headless, json!({ "spec": { "clusterIP": "None" } }));
-    bed.apply([headless]).await?;
-    bed.apply(client("client")).await?;
-    let pods = bed.ready("app=web", 2).await?;
-    let client = bed.ready("app=client", 1).await?[0].name_any();
-    let web: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
-    let scene = Scene { bed, client, web };
+    web.push(headless);
+    let scene = Scene::of("headless", 2, web).await?;
+    let pods = scene.bed.pods("app=web").await?;
     for pod in &pods {
         let name = pod.name_any();
         for host in [
@@ -361,46 +351,10 @@ async fn node_ports_are_reached_from_outside() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_api_server_is_read_and_watched_through_the_sidecar() -> Result<()> {
-    let bed = Bed::injected("api").await?;
-    let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": { "name": "reader" },
-        "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] }] });
-    let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": { "name": "reader" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "client", "namespace": bed.namespace }] });
-    bed.apply([role, binding]).await?;
-    bed.apply(client("client")).await?;
-    let client = bed.ready("app=client", 1).await?[0].name_any();
-    let watch = [
-        "/usr/local/bin/lateen-samples",
-        "client",
-        "kube-watch",
-        "--duration",
-        "150",
-    ];
-    let printed = bed.run(&client, "app", &watch).await?.stdout()?;
-    ensure!(printed.contains("\"broken\":null"), "{printed}");
-    bed.end().await
-}
-
-#[tokio::test]
 async fn an_address_outside_the_cluster_is_passed_through() -> Result<()> {
     let scene = Scene::injected("outside", 1).await?;
-    let plain = Bed::plain("outside-node").await?;
-    // A node's own address with a port that no Service knows: for the mesh it is outside.
-    let port = 20000 + fastrand::u16(..10000);
-    let mut host = template("host", &["echo", "--http", &port.to_string()]);
-    merge(&mut host, json!({ "spec": { "hostNetwork": true } }));
-    plain.apply(deployment("host", 1, &host)).await?;
-    let pod = &plain.ready("app=host", 1).await?[0];
-    let address = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.host_ip.clone())
-        .context("no IP")?;
-    let url = format!("http://{address}:{port}/");
+    let outside = Outside::start("outside-node").await?;
+    let url = format!("http://{}/", outside.address);
     scene
         .http(&url, &["--requests", "3"])
         .await?
@@ -419,6 +373,6 @@ async fn an_address_outside_the_cluster_is_passed_through() -> Result<()> {
         passed >= 4.0,
         "{passed} requests are counted as passed through"
     );
-    plain.end().await?;
+    outside.bed.end().await?;
     scene.bed.end().await
 }

@@ -9,5 +9,6 @@
 mod certificates;
 mod control;
 mod mesh;
+mod outage;
 mod rollout;
 mod webhook;
