@@ -5,11 +5,13 @@
 //! test cluster` sets all three.
 
 mod command;
+pub mod inside;
 pub mod manifest;
 mod metrics;
 mod report;
 pub mod scene;
-mod secure;
+pub mod secure;
+pub mod token;
 mod wait;
 
 use std::env;
@@ -26,7 +28,6 @@ use serde_json::{Value, json};
 pub use self::command::Output;
 pub use self::metrics::Metrics;
 pub use self::report::Report;
-pub use self::secure::{ClientCertificate, Stream};
 pub use self::wait::{eventually, is_ready, within};
 
 /// How long a pod may take to be ready on a busy machine.

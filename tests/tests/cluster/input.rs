@@ -5,29 +5,13 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, PostParams};
+use lateen_tests::bed::Bed;
 use lateen_tests::bed::manifest::client;
-use lateen_tests::bed::{Bed, ClientCertificate, eventually};
-use lateen_wire::ca::IstioCertificateRequest;
-use lateen_wire::ca::istio_certificate_service_client::IstioCertificateServiceClient;
-use rustls_pki_types::PrivateKeyDer;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tonic::Code;
 
-async fn system_pod(selector: &str) -> Result<(Bed, String)> {
-    let system = Bed::existing("istio-system").await?;
-    let pod = system
-        .pods(selector)
-        .await?
-        .first()
-        .context("no pod")?
-        .name_any();
-    Ok((system, pod))
-}
+use crate::system_pod;
 
 /// Posts to the webhook as the API server does.
 async fn review(kind: &str, body: impl Into<Bytes>) -> Result<(StatusCode, String)> {
@@ -107,133 +91,6 @@ async fn a_bad_annotation_refuses_the_pod_with_the_reason() -> Result<()> {
         ensure!(error.contains(part), "{part} is missing in: {error}");
     }
     bed.end().await
-}
-
-/// A token for the ServiceAccount `client` of the bed, bound to its pod.
-async fn token(bed: &Bed, pod: Option<&Pod>, audience: &str, seconds: i64) -> Result<String> {
-    let bound = pod.map(|pod| {
-        json!({ "kind": "Pod", "apiVersion": "v1", "name": pod.name_any(), "uid": pod.uid() })
-    });
-    let spec =
-        json!({ "audiences": [audience], "expirationSeconds": seconds, "boundObjectRef": bound });
-    let request: TokenRequest = serde_json::from_value(json!({ "metadata": {}, "spec": spec }))?;
-    let accounts = bed.api::<ServiceAccount>();
-    let answer = accounts
-        .create_token_request("client", &PostParams::default(), &request)
-        .await?;
-    Ok(answer.status.context("no token")?.token)
-}
-
-/// Asks control for a certificate, from outside any pod.
-async fn sign(token: &str, csr: String) -> Result<Code> {
-    let (system, pod) = system_pod("app=istiod").await?;
-    let name = "istiod.istio-system.svc";
-    let stream = system.connect_tls(&pod, 15012, name, &["h2"], None).await?;
-    let mut stream = Some(TokioIo::new(stream));
-    let channel = tonic::transport::Endpoint::from_static("http://istiod.istio-system.svc:15012")
-        .connect_with_connector(tower::service_fn(move |_| {
-            let stream = stream.take();
-            async move { stream.ok_or_else(|| std::io::Error::other("connected before")) }
-        }))
-        .await?;
-    let mut request = tonic::Request::new(IstioCertificateRequest {
-        csr,
-        validity_duration: 3600,
-        metadata: None,
-    });
-    request
-        .metadata_mut()
-        .insert("authorization", format!("Bearer {token}").parse()?);
-    let answer = IstioCertificateServiceClient::new(channel)
-        .create_certificate(request)
-        .await;
-    Ok(answer.map_or_else(|status| status.code(), |_| Code::Ok))
-}
-
-fn csr() -> Result<String> {
-    let key = rcgen::KeyPair::generate()?;
-    Ok(rcgen::CertificateParams::default()
-        .serialize_request(&key)?
-        .pem()?)
-}
-
-#[tokio::test]
-async fn no_certificate_without_the_right_token_from_the_right_address() -> Result<()> {
-    let bed = Bed::injected("csr").await?;
-    bed.apply(client("client")).await?;
-    let pod = bed.ready("app=client", 1).await?.remove(0);
-
-    let bound = token(&bed, Some(&pod), "istio-ca", 3600).await?;
-    let code = sign(&bound, csr()?).await?;
-    ensure!(
-        code == Code::PermissionDenied,
-        "from another address: {code:?}"
-    );
-
-    let unbound = token(&bed, None, "istio-ca", 3600).await?;
-    let code = sign(&unbound, csr()?).await?;
-    ensure!(
-        matches!(code, Code::Unauthenticated | Code::PermissionDenied),
-        "unbound: {code:?}"
-    );
-
-    let other = token(&bed, Some(&pod), "somebody-else", 3600).await?;
-    let code = sign(&other, csr()?).await?;
-    ensure!(
-        code == Code::Unauthenticated,
-        "of another audience: {code:?}"
-    );
-
-    let code = sign("no.such.token", csr()?).await?;
-    ensure!(code == Code::Unauthenticated, "not a token: {code:?}");
-
-    bed.api::<Pod>()
-        .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
-        .await?;
-    eventually("refusal of the token of a deleted pod", async || {
-        let code = sign(&bound, csr()?).await?;
-        ensure!(code == Code::Unauthenticated, "{code:?}");
-        Ok(())
-    })
-    .await?;
-    bed.end().await
-}
-
-/// A certificate for a mesh identity, signed by a root that only pretends.
-fn forged() -> Result<ClientCertificate> {
-    let ca_key = rcgen::KeyPair::generate()?;
-    let mut ca = rcgen::CertificateParams::default();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let issuer = rcgen::Issuer::new(ca, &ca_key);
-    let key = rcgen::KeyPair::generate()?;
-    let mut leaf = rcgen::CertificateParams::default();
-    let uri = "spiffe://cluster.local/ns/istio-system/sa/istiod".try_into()?;
-    leaf.subject_alt_names = vec![rcgen::SanType::URI(uri)];
-    let certificate = leaf.signed_by(&key, &issuer)?;
-    Ok(ClientCertificate {
-        chain: vec![certificate.der().clone()],
-        key: PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?,
-    })
-}
-
-#[tokio::test]
-async fn control_refuses_client_certificates_of_another_root() -> Result<()> {
-    let (system, pod) = system_pod("app=istiod").await?;
-    let name = "istiod.istio-system.svc";
-    // With TLS 1.3 a client learns of the refusal with the first bytes that it reads; a server that
-    // accepts sends its HTTP/2 settings first.
-    let refused = async {
-        let mut stream = system
-            .connect_tls(&pod, 15012, name, &["h2"], Some(forged()?))
-            .await?;
-        ensure!(
-            stream.read(&mut [0; 1]).await? > 0,
-            "the connection was closed"
-        );
-        Ok(())
-    };
-    ensure!(refused.await.is_err(), "a forged certificate was accepted");
-    Ok(())
 }
 
 #[tokio::test]

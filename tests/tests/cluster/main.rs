@@ -8,6 +8,7 @@
 mod api_server;
 mod balance;
 mod bookinfo;
+mod certificates;
 mod endpoints;
 mod identity;
 mod input;
@@ -16,3 +17,19 @@ mod probes;
 mod reach;
 mod telemetry;
 mod workloads;
+
+use anyhow::{Context as _, Result};
+use kube::ResourceExt as _;
+use lateen_tests::bed::Bed;
+
+/// A pod of the mesh itself, with the namespace that it is in.
+async fn system_pod(selector: &str) -> Result<(Bed, String)> {
+    let system = Bed::existing("istio-system").await?;
+    let pod = system
+        .pods(selector)
+        .await?
+        .first()
+        .context("no pod")?
+        .name_any();
+    Ok((system, pod))
+}
