@@ -15,7 +15,7 @@ const TRIES: usize = 3;
 pub(crate) const NETWORK_PLUGINS: &str = "/usr/lib/cni";
 
 /// The programs and other files that must be there, each with the package that has it.
-const REQUIRED: [(&str, &str); 17] = [
+const REQUIRED: [(&str, &str); 18] = [
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
     ("buildah", "buildah"),
     ("conntrack", "conntrack"),
@@ -32,6 +32,7 @@ const REQUIRED: [(&str, &str); 17] = [
     ("runc", "runc"),
     ("setsid", "util-linux"),
     ("sysctl", "procps"),
+    ("tcpdump", "tcpdump"),
     ("unshare", "util-linux"),
 ];
 

@@ -1,35 +1,31 @@
-//! Nothing readable crosses the wire between nodes.
+//! Nothing readable crosses the wire between nodes, and nobody can stand in for somebody else.
 
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
-use kube::api::{Api, ListParams};
-use lateen_tests::bed::Bed;
-use lateen_tests::bed::manifest::{deployment, merge, service, template};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use lateen_tests::bed::eventually;
+use lateen_tests::bed::inside::on_node;
+use lateen_tests::bed::manifest::{deployment, service, template};
 use lateen_tests::bed::scene::{ECHO, PORTS, Scene};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Child;
 
 /// Extension `supported_versions` of a ServerHello that chose TLS 1.3 (RFC 8446, section 4.2.1).
 const TLS_1_3_CHOSEN: &[u8] = &[0x00, 0x2b, 0x00, 0x02, 0x03, 0x04];
 
+fn node_of(pod: &Pod) -> Result<String> {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|spec| spec.node_name.clone())
+        .context("a pod of no node")
+}
+
 /// Captures what passes the node's link to the other nodes.
 async fn capture(node: &str, file: &std::path::Path) -> Result<Child> {
-    let mut tcpdump = Command::new("nsenter")
-        .arg(format!("--net=/run/netns/{node}"))
-        .args([
-            "tcpdump",
-            "--immediate-mode",
-            "-U",
-            "-i",
-            "eth0",
-            "-s",
-            "0",
-            "-w",
-        ])
+    let mut tcpdump = on_node(node, "tcpdump")
+        .args(["--immediate-mode", "-U", "-i", "eth0", "-s", "0", "-w"])
         .arg(file)
         .arg("tcp")
         .stderr(Stdio::piped())
@@ -51,28 +47,16 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[tokio::test]
 async fn between_nodes_there_is_tls_1_3_and_no_plain_text() -> Result<()> {
-    let bed = Bed::injected("capture").await?;
-    let nodes = Api::<Node>::all(bed.client.clone())
-        .list(&ListParams::default())
-        .await?;
-    let nodes: Vec<String> = nodes.iter().map(ResourceExt::name_any).collect();
-    ensure!(nodes.len() >= 2, "the capture needs two nodes");
-    for (app, arguments, node) in [
-        ("web", &ECHO[..], &nodes[0]),
-        ("client", &["sleep"], &nodes[1]),
-    ] {
-        let mut pod = template(app, arguments);
-        merge(&mut pod, json!({ "spec": { "nodeName": node } }));
-        bed.apply(deployment(app, 1, &pod)).await?;
-    }
-    bed.apply([service("web", &PORTS)]).await?;
-    let web = vec![bed.ready("app=web", 1).await?[0].name_any()];
-    let client = bed.ready("app=client", 1).await?[0].name_any();
-    let scene = Scene { bed, client, web };
+    let elsewhere = json!([{ "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": { "matchLabels": { "app": "client" } } }]);
+    let affinity = json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": elsewhere } });
+    let change = json!({ "spec": { "affinity": affinity } });
+    let scene = Scene::changed("capture", 1, &change).await?;
+    let node = node_of(&scene.bed.pod("app=web").await?)?;
 
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("capture");
-    let mut tcpdump = capture(&nodes[0], &file).await?;
+    let mut tcpdump = capture(&node, &file).await?;
     let marker = format!("marker-{:016x}", fastrand::u64(..));
     let header = format!("x-marker: {marker}");
     scene
@@ -101,5 +85,109 @@ async fn between_nodes_there_is_tls_1_3_and_no_plain_text() -> Result<()> {
         !contains(&captured, b"HTTP/1.1"),
         "HTTP crossed the wire in plain text"
     );
+    scene.bed.end().await
+}
+
+/// Delivers what a node sends to `victim` to `thief`, as whoever holds the network can.
+struct Theft {
+    node: String,
+    table: String,
+}
+
+impl Theft {
+    async fn begin(node: &str, victim: &Pod, thief: &Pod) -> Result<Self> {
+        let theft = Self {
+            node: node.to_owned(),
+            table: format!("theft{:04x}", fastrand::u16(..)),
+        };
+        let mut rules = String::new();
+        for (victim, thief) in addresses(victim).into_iter().zip(addresses(thief)) {
+            let family = if victim.contains(':') { "ip6" } else { "ip" };
+            rules +=
+                &format!("{family} daddr {victim} meta l4proto tcp dnat {family} to {thief}\n");
+        }
+        let table = &theft.table;
+        let hook = "type nat hook prerouting priority dstnat - 10";
+        theft
+            .nft(&format!(
+                "table inet {table} {{ chain stolen {{ {hook};\n{rules} }}\n}}"
+            ))
+            .await?;
+        Ok(theft)
+    }
+
+    async fn end(self) -> Result<()> {
+        self.nft(&format!("delete table inet {}", self.table)).await
+    }
+
+    async fn nft(&self, script: &str) -> Result<()> {
+        let mut nft = on_node(&self.node, "nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("Starting nft in the node's network namespace")?;
+        let mut stdin = nft.stdin.take().context("no standard input")?;
+        stdin.write_all(script.as_bytes()).await?;
+        drop(stdin);
+        ensure!(nft.wait().await?.success(), "nft refuses {script}");
+        Ok(())
+    }
+}
+
+fn addresses(pod: &Pod) -> Vec<String> {
+    let ips = pod.status.iter().flat_map(|status| status.pod_ips.iter());
+    ips.flatten().map(|ip| ip.ip.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_valid_certificate_of_another_account_is_refused() -> Result<()> {
+    let scene = Scene::injected("naming", 1).await?;
+    let bed = &scene.bed;
+    bed.apply(deployment("other", 1, &template("other", &ECHO)))
+        .await?;
+    bed.apply([service("other", &PORTS)]).await?;
+    let thief = bed.ready("app=other", 1).await?.remove(0);
+    let (victim, client) = (bed.pod("app=web").await?, bed.pod("app=client").await?);
+    let theft = Theft::begin(&node_of(&client)?, &victim, &thief).await?;
+    let attempts = async {
+        let web = scene.http("http://web:8080/", &[]).await?;
+        let tcp = scene.client(&["tcp", "web:9000"]).await;
+        let other = scene
+            .http("http://other:8080/", &["--requests", "3"])
+            .await?;
+        anyhow::Ok((web, tcp, other))
+    }
+    .await;
+    theft.end().await?;
+    let (web, tcp, other) = attempts?;
+    ensure!(web.statuses.get("503") == Some(&1), "{web:?}");
+    ensure!(tcp.is_err(), "a TCP connection came through: {tcp:?}");
+
+    let log = bed
+        .kubectl(&["logs", &scene.client, "-c", "istio-proxy"])
+        .await?;
+    let name = |account| format!("spiffe://cluster.local/ns/{}/sa/{account}", bed.namespace);
+    let refusal = format!("the peer is {}, expected {}", name("other"), name("web"));
+    ensure!(log.contains(&refusal), "'{refusal}' is not in {log}");
+    let metrics = bed.metrics(&scene.client).await?;
+    let refused = metrics.sum("lateen_proxy_handshake_failures_total", &[]);
+    ensure!(refused >= 2.0, "{refused} refusals were counted");
+
+    // By its own name the other application is served: only that came to it.
+    other.all_succeeded()?;
+    eventually("what came to the other application", async || {
+        let metrics = bed.metrics(&thief.name_any()).await?;
+        let requests = metrics.sum("istio_requests_total", &[]);
+        let connections = metrics.sum("istio_tcp_connections_opened_total", &[]);
+        ensure!(
+            (requests, connections) == (3.0, 0.0),
+            "{requests} requests, {connections} connections"
+        );
+        Ok(())
+    })
+    .await?;
+    // And with the network as it should be, the client reaches whom it meant.
+    scene.http("http://web:8080/", &[]).await?.all_succeeded()?;
+    scene.client(&["tcp", "web:9000"]).await?;
     scene.bed.end().await
 }
