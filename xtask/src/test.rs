@@ -57,10 +57,10 @@ impl Class {
 /// # Errors
 /// When anything failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut report = Report::default();
+    let report = Report::begin();
     let chosen = options.class;
     if chosen.includes(Class::Unit) {
-        unit::run(workspace, &mut report);
+        unit::run(workspace, &report);
     }
     if chosen.includes(Class::Proxy) {
         report.stage("proxy", || {
@@ -73,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         });
     }
     if chosen.includes(Class::Cluster) {
-        cluster::run(workspace, options, &mut report);
+        cluster::run(workspace, options, &report);
     }
     report.finish()
 }

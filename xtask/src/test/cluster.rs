@@ -1,9 +1,15 @@
 //! What needs a Kubernetes: the mesh is installed as a user would, with the access rights that
 //! ship and nothing more.
+//!
+//! Two programs of tests wait for minutes while little happens: that of the local cluster itself,
+//! and the one that takes control away. They run beside the others, on clusters of their own.
 
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use lateen_tests::cluster::Name;
 
 use super::Options;
 use super::report::Report;
@@ -12,75 +18,138 @@ use crate::mesh::{self, Place};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Tests wait for pods most of the time, so there can be more of them than cores.
-const PARALLEL: u8 = 8;
-
 /// Two, so that traffic crosses from one to the other.
 const NODES: u8 = 2;
 
-/// Runs the cluster tests and takes the cluster down again, also when they failed.
-pub(crate) fn run(workspace: &Workspace, options: &Options, report: &mut Report) {
+/// One run of a test program of `lateen-tests`.
+struct Run {
+    stage: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// Tests wait for pods most of the time, so there can be more of them than cores.
+const PARALLEL: Run = Run {
+    stage: "cluster: tests",
+    program: "cluster",
+    arguments: &["--test-threads=8"],
+};
+
+/// Each alone, since it takes parts of the mesh away.
+const DISRUPTIVE: Run = Run {
+    stage: "cluster: disruptive tests",
+    program: "disruptive",
+    arguments: &["--test-threads=1", "--skip=outage::"],
+};
+
+/// Five minutes without control.
+const OUTAGE: Run = Run {
+    stage: "outage: tests",
+    program: "disruptive",
+    arguments: &["--test-threads=1", "outage::"],
+};
+
+/// Makes clusters and takes them down; needs none, and no mesh.
+const LOCAL_CLUSTER: Run = Run {
+    stage: "local cluster",
+    program: "local",
+    arguments: &[],
+};
+
+/// Runs the cluster tests and takes the clusters down again, also when they failed.
+pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
     let push = options.push.as_deref();
     let build = || images::build(workspace, &images::Options::quick(push));
     let Some(images) = report.stage("cluster: images", build) else {
         return;
     };
-    let kubeconfig = options.kubeconfig.as_deref();
-    let up = || Place::up(&options.name, NODES, kubeconfig);
-    if let Some(place) = report.stage("cluster: up", up)
-        && run_in(workspace, &place, &images, report).is_none()
-    {
-        explain(&place);
+    let tests = Tests {
+        workspace,
+        images: &images,
+        report,
+        run: shell::run,
+    };
+    if let Some(kubeconfig) = &options.kubeconfig {
+        let given = || Place::up(&options.name, NODES, Some(kubeconfig));
+        tests.in_cluster("cluster", given, &[PARALLEL, DISRUPTIVE, OUTAGE]);
+        return;
     }
-    if kubeconfig.is_none() {
-        report.stage("cluster: down", || Place::down(&options.name));
-    }
+    thread::scope(|scope| {
+        // Says nothing unless it fails, so that what people see is the output of one program.
+        let silent = Tests {
+            run: |command| shell::read(command).map(drop),
+            ..tests
+        };
+        scope.spawn(move || silent.beside(&options.name));
+        tests.in_own_cluster("cluster", options.name.as_str(), &[PARALLEL, DISRUPTIVE]);
+    });
 }
 
-/// Runs the stages that need each other; none when one failed.
-fn run_in(
-    workspace: &Workspace,
-    place: &Place,
-    images: &Images,
-    report: &mut Report,
-) -> Option<()> {
-    report.stage("cluster: install", || {
-        place.import(images)?;
-        mesh::install(&place.kubectl, images)
-    })?;
-    let test = |name, threads| cargo_test(workspace, place, images, name, threads);
-    let parallel = report.stage("cluster: tests", || test("cluster", Some(PARALLEL)));
-    let alone = report.stage("cluster: disruptive tests", || test("disruptive", Some(1)));
-    parallel.and(alone)
+/// What every run needs.
+#[derive(Clone, Copy)]
+struct Tests<'a> {
+    workspace: &'a Workspace,
+    images: &'a Images,
+    report: &'a Report,
+    run: fn(&mut Command) -> Result<()>,
 }
 
-/// Runs one of the test programs of `lateen-tests` against the cluster.
-fn cargo_test(
-    workspace: &Workspace,
-    place: &Place,
-    images: &Images,
-    name: &str,
-    threads: Option<u8>,
-) -> Result<()> {
-    let mut cargo = workspace.cargo();
-    cargo.args([
-        "test",
-        "--locked",
-        "--quiet",
-        "--package=lateen-tests",
-        "--test",
-        name,
-        "--",
-    ]);
-    cargo.args(threads.map(|threads| format!("--test-threads={threads}")));
-    cargo.env("KUBECONFIG", &place.kubectl.kubeconfig);
-    cargo
-        .env("LATEEN_HUB", &images.hub)
-        .env("LATEEN_TAG", &images.tag);
-    cargo
-        .env("LATEENCTL", &images.lateenctl)
-        .env("KUBECTL", &place.kubectl.program);
-    shell::run(&mut cargo)
+impl Tests<'_> {
+    fn beside(&self, name: &Name) {
+        self.report.stage(LOCAL_CLUSTER.stage, || {
+            let program = std::env::current_exe().context("Finding the program that is running")?;
+            (self.run)(self.cargo_test(&LOCAL_CLUSTER).env("XTASK", program))
+        });
+        self.in_own_cluster("outage", &format!("{name}-outage"), &[OUTAGE]);
+    }
+
+    fn in_own_cluster(&self, title: &str, name: &str, runs: &[Run]) {
+        let up = || Place::up(&name.parse()?, NODES, None);
+        self.in_cluster(title, up, runs);
+        let down = || Place::down(&name.parse()?);
+        self.report.stage(&format!("{title}: down"), down);
+    }
+
+    /// Installs the mesh, if the cluster came up, and runs the tests, if the mesh did.
+    fn in_cluster(&self, title: &str, up: impl FnOnce() -> Result<Place>, runs: &[Run]) {
+        let Some(place) = self.report.stage(&format!("{title}: up"), up) else {
+            return;
+        };
+        let install = || {
+            place.import(self.images)?;
+            mesh::install(&place.kubectl, self.images)
+        };
+        let mut well = self.report.stage(&format!("{title}: install"), install);
+        if well.is_some() {
+            for run in runs {
+                let passed = self.report.stage(run.stage, || self.test(run, &place));
+                well = well.and(passed);
+            }
+        }
+        if well.is_none() {
+            explain(&place);
+        }
+    }
+
+    fn test(&self, run: &Run, place: &Place) -> Result<()> {
+        let mut cargo = self.cargo_test(run);
+        cargo
+            .env("KUBECONFIG", &place.kubectl.kubeconfig)
+            .env("KUBECTL", &place.kubectl.program)
+            .env("LATEEN_HUB", &self.images.hub)
+            .env("LATEEN_TAG", &self.images.tag)
+            .env("LATEENCTL", &self.images.lateenctl);
+        (self.run)(&mut cargo)
+    }
+
+    fn cargo_test(&self, run: &Run) -> Command {
+        let mut cargo = self.workspace.cargo();
+        cargo
+            .args(["test", "--locked", "--quiet", "--package=lateen-tests"])
+            .args(["--test", run.program, "--"])
+            .args(run.arguments);
+        cargo
+    }
 }
 
 /// Prints the logs of the mesh and of every namespace with a pod that is not well.

@@ -1,15 +1,17 @@
 //! The stages of a run: what passed and how long it took.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::output;
 
-/// Every stage so far.
-#[derive(Debug, Default)]
+/// Every stage so far. Threads may do stages at the same time.
+#[derive(Debug)]
 pub(crate) struct Report {
-    stages: Vec<Stage>,
+    started: Instant,
+    stages: Mutex<Vec<Stage>>,
 }
 
 #[derive(Debug)]
@@ -20,8 +22,16 @@ struct Stage {
 }
 
 impl Report {
+    /// The report of a run that begins now.
+    pub(crate) fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            stages: Mutex::default(),
+        }
+    }
+
     /// Does `work` as the stage `name`. A failure is said at once and remembered.
-    pub(crate) fn stage<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+    pub(crate) fn stage<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
         output::step(name);
         let started = Instant::now();
         let result = work();
@@ -30,7 +40,9 @@ impl Report {
             passed: result.is_ok(),
             took: started.elapsed(),
         };
-        self.stages.push(stage);
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.push(stage);
+        drop(stages);
         result
             .inspect_err(|error| output::line(&format!("FAILED {name}: {error:#}")))
             .ok()
@@ -41,14 +53,16 @@ impl Report {
     /// # Errors
     /// When a stage failed.
     pub(crate) fn finish(self) -> Result<()> {
-        let rows: Vec<_> = self.stages.iter().map(Stage::row).collect();
-        let took: Duration = self.stages.iter().map(|stage| stage.took).sum();
+        let stages = self.stages.into_inner();
+        let stages = stages.unwrap_or_else(PoisonError::into_inner);
+        let rows: Vec<_> = stages.iter().map(Stage::row).collect();
         output::line("");
         output::table(["STAGE", "RESULT", "TIME"], &rows);
-        output::line(&format!("{} in all", output::duration(took)));
-        let failed = self.stages.iter().filter(|stage| !stage.passed).count();
+        let took = output::duration(self.started.elapsed());
+        output::line(&format!("{took} in all"));
+        let failed = stages.iter().filter(|stage| !stage.passed).count();
         if failed > 0 {
-            bail!("{failed} of {} stages failed", self.stages.len());
+            bail!("{failed} of {} stages failed", stages.len());
         }
         Ok(())
     }
@@ -73,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_failed_stage_fails_the_run_but_not_the_next_stage() {
-        let mut report = Report::default();
+        let report = Report::begin();
         assert_eq!(
             report.stage::<()>("broken", || Err(anyhow!("on purpose"))),
             None
@@ -85,7 +99,7 @@ mod tests {
 
     #[test]
     fn nothing_failed_is_success() {
-        let mut report = Report::default();
+        let report = Report::begin();
         report.stage("whole", || Ok(()));
         report.finish().expect("all stages passed");
     }

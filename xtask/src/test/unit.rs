@@ -16,7 +16,7 @@ use crate::{generate, lengths, output, shell};
 const CARGO_DENY: &str = "0.20.2";
 
 /// Runs the checks from quick to slow.
-pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
+pub(crate) fn run(workspace: &Workspace, report: &Report) {
     report.stage("unit: format", || {
         shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))
     });
