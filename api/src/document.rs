@@ -49,7 +49,11 @@ pub fn parse<T: DeserializeOwned>(
 
 /// The tree of a text without its nulls; an empty text is an empty object.
 pub(crate) fn read(kind: &'static str, text: &str) -> Result<Value, Error> {
-    let value = without_nulls(&tree(kind, text)?);
+    let parsed: Option<Value> = serde_saphyr::from_str(text).map_err(|error| Error::Syntax {
+        kind,
+        reason: error.to_string(),
+    })?;
+    let value = without_nulls(&parsed.unwrap_or_default());
     if !value.is_object() {
         let reason = "expected fields, such as `name: value`".to_owned();
         return Err(Error::Field {
@@ -59,18 +63,6 @@ pub(crate) fn read(kind: &'static str, text: &str) -> Result<Value, Error> {
         });
     }
     Ok(value)
-}
-
-/// JSON is tried first: not every escape in its strings is one in YAML's.
-fn tree(kind: &'static str, text: &str) -> Result<Value, Error> {
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
-    }
-    let parsed: Option<Value> = serde_saphyr::from_str(text).map_err(|error| Error::Syntax {
-        kind,
-        reason: error.to_string(),
-    })?;
-    Ok(parsed.unwrap_or_default())
 }
 
 /// The checked type of a tree, and the paths of the fields that the type does not have.
