@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use lateen_tests::bed::installation;
 use lateen_tests::cluster::{self, Cache, Cluster, Name, Spec};
 
 use crate::blocking::wait_for;
@@ -14,12 +15,6 @@ use crate::{output, shell};
 
 /// Where control and webhook live.
 pub(crate) const NAMESPACE: &str = "istio-system";
-
-/// Sidecars ask for less than the charts' defaults, so that a small machine holds many.
-const SMALL_SIDECARS: [&str; 2] = [
-    "values.global.proxy.resources.requests.cpu=10m",
-    "values.global.proxy.resources.requests.memory=40Mi",
-];
 
 /// A cluster to work in.
 #[derive(Debug)]
@@ -88,10 +83,8 @@ pub(crate) fn install(kubectl: &Kubectl, images: &Images) -> Result<()> {
     let mut lateenctl = Command::new(&images.lateenctl);
     lateenctl
         .env("KUBECONFIG", &kubectl.kubeconfig)
-        .args(["install", "-y"]);
-    let names = [format!("hub={}", images.hub), format!("tag={}", images.tag)];
-    let values = names.iter().map(String::as_str).chain(SMALL_SIDECARS);
-    lateenctl.args(values.flat_map(|value| ["--set", value]));
+        .args(["install", "-y"])
+        .args(installation::values(&images.hub, &images.tag));
     shell::run(&mut lateenctl)
 }
 

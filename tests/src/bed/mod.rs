@@ -6,6 +6,7 @@
 
 mod command;
 pub mod inside;
+pub mod installation;
 pub mod manifest;
 mod metrics;
 mod report;
@@ -180,13 +181,23 @@ pub async fn client() -> Result<Client> {
 /// The full name of one of our images.
 ///
 /// # Panics
+/// As [`hub_and_tag`].
+#[must_use]
+pub fn image(name: &str) -> String {
+    let (hub, tag) = hub_and_tag();
+    format!("{hub}/{name}:{tag}")
+}
+
+/// Where our images are, and their tag.
+///
+/// # Panics
 /// When `LATEEN_TAG` is not set: the tests cannot run without images.
 #[must_use]
 #[expect(clippy::panic, reason = "a test without images must fail, and say why")]
-pub fn image(name: &str) -> String {
+pub fn hub_and_tag() -> (String, String) {
     let hub = env::var("LATEEN_HUB").unwrap_or_else(|_| "lateen".to_owned());
     match env::var("LATEEN_TAG") {
-        Ok(tag) => format!("{hub}/{name}:{tag}"),
+        Ok(tag) => (hub, tag),
         Err(_) => panic!("LATEEN_TAG is not set: run `cargo xtask test cluster`"),
     }
 }

@@ -12,6 +12,7 @@ mod certificates;
 mod endpoints;
 mod identity;
 mod input;
+mod install;
 mod kubectl;
 mod probes;
 mod reach;
