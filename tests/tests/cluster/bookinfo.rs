@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
-use lateen_tests::bed::manifest::client;
+use lateen_tests::bed::manifest::{client, deployment, service};
 use lateen_tests::bed::{Bed, eventually};
+use serde_json::{Value, json};
 
 fn sample(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -79,6 +80,62 @@ async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
     })
     .await?;
     bed.end().await
+}
+
+#[tokio::test]
+async fn bookinfo_runs_under_istios_image_names() -> Result<()> {
+    let bed = Bed::injected("istios-names").await?;
+    for app in ["productpage", "details", "reviews", "ratings"] {
+        bed.apply(deployment(app, 1, &as_istio_has_it(app))).await?;
+        bed.apply([service(app, &[("http", 9080, 9080)])]).await?;
+    }
+    bed.apply(client("client")).await?;
+    for app in ["productpage", "details", "reviews", "ratings"] {
+        bed.ready(&format!("app={app}"), 1).await?;
+    }
+    let client = bed.ready("app=client", 1).await?[0].name_any();
+    for path in [
+        "productpage",
+        "api/v1/products/0",
+        "api/v1/products/0/reviews",
+        "api/v1/products/0/ratings",
+    ] {
+        let url = format!("http://productpage:9080/{path}");
+        let arguments = ["http", "--output", "json", "--url", &url];
+        let report = bed.send(&client, &arguments).await?.all_succeeded();
+        report.with_context(|| path.to_owned())?;
+    }
+    bed.end().await
+}
+
+/// A pod template that asks of the image what the manifests of Istio's releases do: its own command
+/// and user, not root, and folders that are mounted into it.
+fn as_istio_has_it(app: &str) -> Value {
+    json!({
+        "metadata": { "labels": { "app": app, "version": "v1" } },
+        "spec": {
+            "containers": [{
+                "name": app,
+                "image": format!("istio/examples-bookinfo-{app}-v1:1.20.2"),
+                "imagePullPolicy": "IfNotPresent",
+                "env": [{ "name": "LOG_DIR", "value": "/tmp/logs" }],
+                "ports": [{ "containerPort": 9080 }],
+                "volumeMounts": [
+                    { "name": "tmp", "mountPath": "/tmp" },
+                    { "name": "wlp-output", "mountPath": "/opt/ibm/wlp/output" },
+                ],
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": { "drop": ["all"] },
+                    "runAsNonRoot": true,
+                },
+            }],
+            "volumes": [
+                { "name": "tmp", "emptyDir": {} },
+                { "name": "wlp-output", "emptyDir": {} },
+            ],
+        },
+    })
 }
 
 #[tokio::test]
