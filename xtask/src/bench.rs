@@ -1,15 +1,12 @@
 //! `cargo xtask bench`: measures what ships, built as for a release.
 
 use anyhow::Result;
-use lateen_tests::bench::{self, Options, Programs};
+use lateen_tests::bench::{self, Measure, Options, Subject};
 
 use crate::blocking::wait_for;
-use crate::images::compile;
+use crate::images;
 use crate::output;
 use crate::workspace::Workspace;
-
-/// The programs under test, and the control that serves them made-up clusters.
-const PACKAGES: [&str; 3] = ["lateen-init", "lateen-proxy", "lateen-tests"];
 
 /// Builds the programs, measures them and prints the figures.
 ///
@@ -17,8 +14,20 @@ const PACKAGES: [&str; 3] = ["lateen-init", "lateen-proxy", "lateen-tests"];
 /// When a program does not build, or a measurement fails.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     output::step("Building the programs as for a release");
-    let programs = Programs::in_folder(&compile(workspace, "release", &PACKAGES)?);
-    let table = wait_for(bench::run(&programs, options))?;
+    let shipped = images::Programs::build(workspace, true)?;
+    // By themselves: built together with what ships, they would add features to it.
+    let offline = images::compile(workspace, "release", &["lateen-tests"])?;
+    let programs = bench::Programs {
+        proxy: shipped.path("lateen-proxy"),
+        init: shipped.path("lateen-init"),
+        lateenctl: shipped.path("lateenctl"),
+        control: offline.join("lateen-offline-control"),
+        webhook: offline.join("lateen-offline-webhook"),
+    };
+    let mut table = wait_for(bench::run(&programs, options))?;
+    for (name, bytes) in images::sizes(workspace, &shipped)? {
+        table.add(Measure::Image(name), Subject::Lateen, bytes as f64 / 1e6);
+    }
     if options.json {
         output::line(&serde_json::to_string_pretty(&table)?);
     } else {

@@ -14,12 +14,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use lateen_tests::bench::{Budget, Measure};
 use lateen_tests::cluster::{Cluster, Name};
+use tempfile::TempDir;
 
 use self::batch::Batch;
 use self::builder::Builder;
-use self::programs::Programs;
-pub(crate) use self::programs::compile;
+pub(crate) use self::programs::{Programs, compile};
 use crate::blocking::wait_for;
 use crate::output;
 use crate::workspace::{VERSION, Workspace};
@@ -126,10 +127,7 @@ pub(crate) fn lateenctl(workspace: &Workspace) -> Result<PathBuf> {
 pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> {
     output::step("Building the programs");
     let programs = Programs::build(workspace, options.release)?;
-    let scratch = tempfile::Builder::new()
-        .prefix("images-")
-        .tempdir_in(&workspace.target)
-        .with_context(|| format!("Making a folder in {}", workspace.target.display()))?;
+    let scratch = scratch(workspace)?;
     let stage =
         |images, folder| Batch::stage(workspace, &programs, images, &scratch.path().join(folder));
     let mesh = stage(catalogue::mesh(), "mesh")?;
@@ -160,14 +158,35 @@ pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> 
     Ok(images)
 }
 
+/// Bytes in each image that `lateenctl install` asks for, without building it.
+///
+/// # Errors
+/// When something that belongs into an image is not there.
+pub(crate) fn sizes(workspace: &Workspace, programs: &Programs) -> Result<Vec<(&'static str, u64)>> {
+    let scratch = scratch(workspace)?;
+    let mut images = catalogue::mesh();
+    images.retain(|image| image.name != "samples");
+    Ok(Batch::stage(workspace, programs, images, scratch.path())?.sizes())
+}
+
+/// A folder beside the programs, so that these can be linked there.
+fn scratch(workspace: &Workspace) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("images-")
+        .tempdir_in(&workspace.target)
+        .with_context(|| format!("Making a folder in {}", workspace.target.display()))
+}
+
 /// Refuses images that are larger than their budgets. Those for the local cluster are quick to build
 /// rather than small, and are not measured.
 fn check_sizes(images: &Images) -> Result<()> {
     for &(name, bytes) in &images.sizes {
-        let budget = catalogue::budget(name);
-        if bytes > budget {
-            let (bytes, budget) = (megabytes(bytes), megabytes(budget));
-            bail!("Image {name} has {bytes} and may have {budget}: take something out of it");
+        let Some(Budget::AtMost(budget)) = Measure::Image(name).budget() else {
+            continue;
+        };
+        let size = bytes as f64 / 1e6;
+        if size > budget {
+            bail!("Image {name} has {size:.1} MB and may have {budget} MB: take something out of it");
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Two pods and control: three network namespaces on one bridge, with redirection in the pods.
+//! Two pods and control: three network namespaces on one bridge, with redirection in the pods or
+//! without.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Programs;
+use super::offline::APPLICATIONS;
 use super::process::Process;
 use crate::bed::within;
 use crate::cluster::command::{host, run};
@@ -19,8 +21,6 @@ pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 2);
 pub(crate) const CONTROL: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 3);
 /// The name that control's certificate is for.
 pub(crate) const CONTROL_NAME: &str = "istiod.istio-system.svc";
-/// The address of the Service in front of the server, which no interface has.
-pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// Where the server listens.
 pub(crate) const PORT: u16 = 8080;
 /// How long a part of the lab may take to start.
@@ -32,39 +32,58 @@ pub(crate) struct Lab {
     pub(crate) fortio: PathBuf,
     pub(crate) folder: TempDir,
     prefix: String,
+    mesh: Option<Mesh>,
     server: Option<Process>,
     control: Option<Process>,
 }
 
+/// What the pods are part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mesh {
+    /// Services that control knows beside those that are called.
+    pub(crate) services: usize,
+}
+
 impl Lab {
-    /// Makes the namespaces and starts control, which knows `services` services, and the server.
+    /// Makes the namespaces and starts the server; with a mesh, also redirection and control.
     ///
     /// # Errors
     /// When the kernel refuses (root is needed), or a part does not start.
-    pub(crate) async fn new(programs: &Programs, fortio: &Path, services: usize) -> Result<Self> {
+    pub(crate) async fn new(
+        programs: &Programs,
+        fortio: &Path,
+        mesh: Option<Mesh>,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir().context("Making a folder for the lab")?;
         let mut lab = Self {
             programs: programs.clone(),
             fortio: fortio.to_owned(),
             folder,
             prefix: format!("bench{:04x}", fastrand::u16(..)),
+            mesh,
             server: None,
             control: None,
         };
-        if let Err(error) = lab.set_up(services).await {
+        if let Err(error) = lab.set_up().await {
             lab.take_down().await;
             return Err(error);
         }
         Ok(lab)
     }
 
-    async fn set_up(&mut self, services: usize) -> Result<()> {
+    async fn set_up(&mut self) -> Result<()> {
         for (name, address) in [("control", CONTROL), ("client", CLIENT), ("server", SERVER)] {
             self.namespace(name, address).await?;
         }
-        self.redirect("client").await?;
-        self.redirect("server").await?;
-        self.control = Some(self.start_control(services).await?);
+        for other in APPLICATIONS.iter().filter(|other| other.pod != SERVER) {
+            self.address("server", &format!("{}/32", other.pod), "eth0")
+                .await?;
+        }
+        if let Some(mesh) = self.mesh {
+            self.redirect("client").await?;
+            self.redirect("server").await?;
+            self.control = Some(self.start_control(mesh.services).await?);
+        }
         let mut fortio = self.command("server", &self.fortio.clone());
         fortio.args([
             "server",
@@ -85,38 +104,20 @@ impl Lab {
         let (namespace, bridge) = (self.name(name), self.name("control"));
         let names = hosts(&namespace);
         std::fs::create_dir_all(&names).context("Making a folder for the namespace's names")?;
-        std::fs::write(names.join("hosts"), format!("{CONTROL} {CONTROL_NAME}\n"))?;
+        std::fs::write(names.join("hosts"), self.hosts())?;
         ip(&["netns", "add", &namespace]).await?;
         ip(&["-n", &namespace, "link", "set", "lo", "up"]).await?;
         if namespace == bridge {
             ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"]).await?;
             ip(&["-n", &bridge, "link", "set", "br0", "up"]).await?;
-            return ip(&[
-                "-n",
-                &bridge,
-                "address",
-                "add",
-                &format!("{address}/24"),
-                "dev",
-                "br0",
-            ])
-            .await;
+            return self.address(name, &format!("{address}/24"), "br0").await;
         }
         let veth = [
             "-n", &bridge, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns",
         ];
         ip(&[&veth[..], &[&namespace]].concat()).await?;
         ip(&["-n", &bridge, "link", "set", name, "master", "br0", "up"]).await?;
-        ip(&[
-            "-n",
-            &namespace,
-            "address",
-            "add",
-            &format!("{address}/24"),
-            "dev",
-            "eth0",
-        ])
-        .await?;
+        self.address(name, &format!("{address}/24"), "eth0").await?;
         ip(&["-n", &namespace, "link", "set", "eth0", "up"]).await?;
         ip(&[
             "-n",
@@ -128,6 +129,28 @@ impl Lab {
             &CONTROL.to_string(),
         ])
         .await
+    }
+
+    /// Gives an interface one more address.
+    async fn address(&self, name: &str, address: &str, interface: &str) -> Result<()> {
+        let namespace = self.name(name);
+        ip(&[
+            "-n", &namespace, "address", "add", address, "dev", interface,
+        ])
+        .await
+    }
+
+    /// The names that programs in the namespaces know: in a mesh those of Services, otherwise those
+    /// of the pods themselves.
+    fn hosts(&self) -> String {
+        let applications = APPLICATIONS.iter().map(|application| {
+            let address = match self.mesh {
+                Some(_) => application.service,
+                None => application.pod,
+            };
+            format!("{address} {}\n", application.name)
+        });
+        applications.collect::<String>() + &format!("{CONTROL} {CONTROL_NAME}\n")
     }
 
     /// The rules that the injector asks for.
@@ -165,6 +188,11 @@ impl Lab {
             .as_ref()
             .context("control is not running")?
             .memory()
+    }
+
+    /// A namespace of the lab, for those who enter it themselves.
+    pub(crate) fn network(&self, name: &str) -> PathBuf {
+        Path::new("/run/netns").join(self.name(name))
     }
 
     /// A command in a namespace of the lab.

@@ -1,32 +1,43 @@
-//! `cargo xtask bench`: what a sidecar costs, beside Envoy in the same run.
+//! `cargo xtask bench`: what everything costs that has a budget, sidecars beside Envoy's in the
+//! same run.
 //!
 //! A `Lab` has two pods and control, each a network namespace, with the redirection that our own
 //! `init` programs. One pair of proxies after the other is put into it, and the same load is sent
-//! through each (`load`); runs of the two alternate, so that a machine that grows slower does so for
-//! both. What counts is the ratio and CPU time, not the clock.
+//! through each (`load`), and through none in a lab without a mesh; they alternate, so that a
+//! machine that grows slower does so for all. What counts is the ratio and CPU time, not the clock.
+//! The injector is measured by itself (`injection`).
 
-mod envoy;
+mod configuration;
+pub(crate) mod envoy;
 mod figure;
-mod lab;
+mod injection;
+pub(crate) mod lab;
 mod load;
+mod measure;
 mod offline;
-mod pair;
-mod process;
+pub(crate) mod pair;
+pub(crate) mod process;
 mod redirection;
+mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::cluster::{Cache, FORTIO, Progress};
 
-pub use self::figure::{Figure, Table};
-pub use self::offline::{Arguments as OfflineArguments, serve as serve_offline};
+pub use self::figure::Figure;
+pub use self::load::Load;
+pub use self::measure::{Budget, Measure, Percentile};
+pub use self::offline::{ControlArguments, WebhookArguments, serve_control, serve_webhook};
+pub use self::table::{Figures, Row, Subject, Table};
 
-use self::lab::Lab;
-use self::load::Load;
+use self::lab::{Lab, Mesh};
 use self::pair::Pair;
+
+/// How many services configuration is measured among.
+const SERVICES: [usize; 2] = [1_000, 10_000];
 
 /// What `cargo xtask bench` can be told.
 #[derive(Args, Clone, Debug)]
@@ -52,20 +63,12 @@ pub struct Programs {
     pub proxy: PathBuf,
     /// `lateen-init`.
     pub init: PathBuf,
+    /// `lateenctl`.
+    pub lateenctl: PathBuf,
     /// `lateen-offline-control` of this crate.
     pub control: PathBuf,
-}
-
-impl Programs {
-    /// The programs of one folder, as cargo leaves them.
-    #[must_use]
-    pub fn in_folder(folder: &Path) -> Self {
-        Self {
-            proxy: folder.join("lateen-proxy"),
-            init: folder.join("lateen-init"),
-            control: folder.join("lateen-offline-control"),
-        }
-    }
+    /// `lateen-offline-webhook` of this crate.
+    pub webhook: PathBuf,
 }
 
 /// Measures and returns the figures.
@@ -76,41 +79,69 @@ pub async fn run(programs: &Programs, options: &Options) -> Result<Table> {
     let progress = Progress::begin();
     let cache = Cache::locate()?;
     let fortio = FORTIO.get(&cache, &progress).await?.join("fortio");
-    let mut table = Table::default();
-
-    progress.tell("Measuring redirection");
-    redirection::measure(programs, options.runs, &mut table).await?;
-
     let mut kinds = vec![Pair::Lateen];
     if !options.without_envoy {
         kinds.push(Pair::Envoy(envoy::get(&cache, &progress).await?));
     }
-    for services in [1_000, 10_000] {
+    let mut table = Table::default();
+
+    progress.tell("Measuring redirection");
+    redirection::measure(programs, options.runs, &mut table).await?;
+    for run in 1..=options.runs {
+        progress.tell(format_args!("Measuring injection (run {run})"));
+        injection::measure(programs, options.seconds, &mut table).await?;
+    }
+    for services in SERVICES {
         progress.tell(format_args!(
             "Measuring configuration among {services} services"
         ));
-        pair::configuration(programs, services, &mut table).await?;
+        configuration::measure(programs, &fortio, services, &mut table).await?;
     }
-    let lab = Lab::new(programs, &fortio, 3).await?;
-    let measured = compare(&lab, &kinds, options, &progress, &mut table).await;
+    let without_mesh = Lab::new(programs, &fortio, None).await?;
+    let lab = Lab::new(programs, &fortio, Some(Mesh { services: 0 })).await?;
+    let compared = compare(
+        [&lab, &without_mesh],
+        &kinds,
+        options,
+        &progress,
+        &mut table,
+    )
+    .await;
     lab.end().await?;
-    measured?;
+    without_mesh.end().await?;
+    compared?;
     Ok(table)
 }
 
-/// One pair after the other under each load, in turn.
+/// Each load through no proxies, and through one pair after the other, in turn.
 async fn compare(
-    lab: &Lab,
+    [lab, without_mesh]: [&Lab; 2],
     kinds: &[Pair],
     options: &Options,
     progress: &Progress,
     table: &mut Table,
 ) -> Result<()> {
-    for load in Load::all(options.seconds) {
+    for load in Load::ALL {
         for run in 1..=options.runs {
+            progress.tell(format_args!("{load}: no proxies (run {run})"));
+            let direct = load.send(without_mesh, options.seconds).await?;
+            for percentile in Percentile::ALL {
+                let measure = Measure::Latency(load, percentile);
+                table.add(measure, Subject::Direct, direct.latency(percentile));
+            }
             for kind in kinds {
-                progress.tell(format_args!("{}: {} (run {run})", load.name, kind.name()));
-                kind.measure(lab, &load, table).await?;
+                let subject = kind.subject();
+                progress.tell(format_args!("{load}: {} (run {run})", subject.name()));
+                let through = kind.measure(lab, load, options.seconds, table).await?;
+                for percentile in Percentile::ALL {
+                    let (all, direct) = (through.latency(percentile), direct.latency(percentile));
+                    table.add(Measure::Latency(load, percentile), subject, all);
+                    table.add(
+                        Measure::AddedLatency(load, percentile),
+                        subject,
+                        all - direct,
+                    );
+                }
             }
         }
     }

@@ -1,17 +1,22 @@
 //! A pair of proxies, the client's and the server's, and what they cost under a load.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use lateen_wire::ports;
 
-use super::lab::{CLIENT, CONTROL, CONTROL_NAME, Lab, SERVER};
-use super::load::Load;
+use super::envoy;
+use super::lab::{CLIENT, CONTROL_NAME, Lab, SERVER};
+use super::load::{Load, Outcome};
+use super::measure::Measure;
 use super::process::Process;
-use super::{Programs, Table, envoy};
+use super::table::{Subject, Table};
 use crate::bed::within;
 use crate::cluster::command::run;
+
+/// Seconds of load before what is measured.
+const WARM_UP: u32 = 1;
 
 /// Whose proxies.
 pub(crate) enum Pair {
@@ -22,47 +27,62 @@ pub(crate) enum Pair {
 }
 
 impl Pair {
-    /// The name in tables.
-    pub(crate) const fn name(&self) -> &'static str {
+    /// Whose figures its are.
+    pub(crate) const fn subject(&self) -> Subject {
         match self {
-            Self::Lateen => "lateen",
-            Self::Envoy(_) => "envoy",
+            Self::Lateen => Subject::Lateen,
+            Self::Envoy(_) => Subject::Envoy,
         }
     }
 
-    /// Starts the pair, sends the load, and adds what it cost.
+    /// Starts the pair, sends the load, and adds what it cost. The answer is what came of the load.
     ///
     /// # Errors
     /// When a proxy does not start, or a request fails.
-    pub(crate) async fn measure(&self, lab: &Lab, load: &Load, table: &mut Table) -> Result<()> {
-        let whom = self.name();
-        let proxies = [
-            self.start(lab, "client").await?,
-            self.start(lab, "server").await?,
-        ];
-        let row = |what: &str| format!("{}: {what}", load.name);
+    pub(crate) async fn measure(
+        &self,
+        lab: &Lab,
+        load: Load,
+        seconds: u32,
+        table: &mut Table,
+    ) -> Result<Outcome> {
+        let subject = self.subject();
+        let proxies = self.start_both(lab).await?;
         for proxy in &proxies {
-            table.add("memory idle", whom, "MB", proxy.memory()? / 1e6);
+            table.add(Measure::IdleMemory, subject, proxy.memory()? / 1e6);
         }
-        // The first requests fetch what they need to know, in both cases.
-        Load::all(1)[0].send(lab, false).await?;
+        // The first requests fetch what the proxies need to know, and open connections.
+        load.send(lab, WARM_UP).await?;
         let before = total(&proxies)?;
-        let outcome = load.send(lab, false).await?;
+        let outcome = load.send(lab, seconds).await?;
         let used = total(&proxies)? - before;
         let each = used.as_secs_f64() * 1e6 / outcome.requests / 2.0;
-        table.add(row("CPU per request and proxy"), whom, "us", each);
-        table.add(row("latency p50"), whom, "ms", outcome.p50);
-        table.add(row("latency p99"), whom, "ms", outcome.p99);
+        table.add(Measure::Cpu(load), subject, each);
         for proxy in &proxies {
-            table.add(row("memory"), whom, "MB", proxy.memory()? / 1e6);
+            table.add(Measure::Memory(load), subject, proxy.memory()? / 1e6);
         }
         for proxy in proxies {
             proxy.end().await?;
         }
-        Ok(())
+        Ok(outcome)
     }
 
-    async fn start(&self, lab: &Lab, side: &'static str) -> Result<Process> {
+    /// The client's proxy and the server's, ready.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub(crate) async fn start_both(&self, lab: &Lab) -> Result<[Process; 2]> {
+        Ok([
+            self.start(lab, "client").await?,
+            self.start(lab, "server").await?,
+        ])
+    }
+
+    /// One proxy of the pair, ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn start(&self, lab: &Lab, side: &'static str) -> Result<Process> {
         let process = match self {
             Self::Lateen => lateen(lab, side),
             Self::Envoy(program) => envoy::start(lab, side, program).await,
@@ -130,48 +150,4 @@ async fn ready(lab: &Lab, side: &str) -> Result<()> {
         let log = std::fs::read_to_string(lab.log(&format!("lateen-{side}"))).unwrap_or_default();
         format!("Its log:\n{log}")
     })
-}
-
-/// How much one sidecar is told among many services, and what control needs to know them all.
-///
-/// # Errors
-/// When the lab does not come up.
-pub(crate) async fn configuration(
-    programs: &Programs,
-    services: usize,
-    table: &mut Table,
-) -> Result<()> {
-    let fortio = crate::cluster::Cache::locate()?.programs().join("fortio");
-    let lab = Lab::new(programs, &fortio, services).await?;
-    let measured = async {
-        let pair = [
-            Pair::Lateen.start(&lab, "client").await?,
-            Pair::Lateen.start(&lab, "server").await?,
-        ];
-        // Three services are called: the server by three names.
-        Load::all(1)[0].send(&lab, false).await?;
-        let what = format!("{services} services: received by a sidecar");
-        table.add(what, "lateen", "KB", received(&lab, "client").await? / 1e3);
-        let what = format!("{services} services: memory of control");
-        table.add(what, "lateen", "MB", lab.control_memory()? / 1e6);
-        for proxy in pair {
-            proxy.end().await?;
-        }
-        anyhow::Ok(())
-    }
-    .await;
-    lab.end().await?;
-    measured
-}
-
-/// Bytes that a pod's connections to control have received, as the kernel counts them.
-async fn received(lab: &Lab, side: &str) -> Result<f64> {
-    let mut ss = lab.command(side, Path::new("ss"));
-    let listed = run(ss.args(["-Htin", "dst", &CONTROL.to_string()])).await?;
-    let counts = listed
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix("bytes_received:")?.parse::<f64>().ok());
-    let sum: f64 = counts.sum();
-    ensure!(sum > 0.0, "no connection to control in: {listed}");
-    Ok(sum)
 }

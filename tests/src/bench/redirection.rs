@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Programs, Table};
+use super::Programs;
+use super::measure::Measure;
+use super::table::{Subject, Table};
 use crate::cluster::command::{host, run};
 
 /// Adds wall time and memory of the default rules.
@@ -38,12 +40,12 @@ async fn once(programs: &Programs, namespace: &str, table: &mut Table) -> Result
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     anyhow::ensure!(output.status.success(), "lateen-init failed: {printed}");
     let kilobytes: f64 = printed.lines().last().unwrap_or_default().trim().parse()?;
+    let milliseconds = elapsed.as_secs_f64() * 1e3;
+    table.add(Measure::RedirectionTime, Subject::Lateen, milliseconds);
     table.add(
-        "redirection: wall time",
-        "lateen",
-        "ms",
-        elapsed.as_secs_f64() * 1e3,
+        Measure::RedirectionMemory,
+        Subject::Lateen,
+        kilobytes * 1024.0 / 1e6,
     );
-    table.add("redirection: peak memory", "lateen", "MB", kilobytes / 1e3);
     Ok(())
 }

@@ -1,9 +1,14 @@
 //! Control for benches, without a cluster: see `lateen_tests::bench`.
 
 use clap::Parser as _;
-use lateen_tests::bench::{OfflineArguments, serve_offline};
+use lateen_tests::bench::{ControlArguments, serve_control};
+use tikv_jemallocator::Jemalloc;
 
-#[tokio::main(flavor = "current_thread")]
+/// As in the program that ships, whose memory this one stands for.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
-    serve_offline(OfflineArguments::parse()).await
+    serve_control(ControlArguments::parse()).await
 }

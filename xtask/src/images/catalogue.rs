@@ -66,15 +66,6 @@ pub(crate) fn mesh() -> Vec<Image> {
     ]
 }
 
-/// Bytes that an image of the mesh may have.
-pub(crate) fn budget(name: &str) -> u64 {
-    if name == "proxyv2" {
-        20_000_000
-    } else {
-        15_000_000
-    }
-}
-
 /// The images of the manifests in `samples/`, which name them by version.
 pub(crate) fn samples() -> Vec<Image> {
     let sample = |name, aliases| Image {
