@@ -6,6 +6,7 @@
 //! no I/O.
 
 mod cache;
+mod endpoints;
 mod model;
 mod state;
 pub mod stream;
