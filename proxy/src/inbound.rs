@@ -134,8 +134,7 @@ impl Accepted {
                 server: None,
             });
         }
-        let hello = tokio::time::timeout(HANDSHAKE, self.mesh_alpn(&mut stream)).await;
-        match hello.map_err(|_| io::ErrorKind::TimedOut)?? {
+        match self.mesh_alpn(&mut stream).await? {
             None => {
                 let peer = Peer::plain(self);
                 Ok(Begun {
@@ -155,19 +154,14 @@ impl Accepted {
 
     /// What a mesh client offers; none for TLS that is the application's.
     async fn mesh_alpn(&self, stream: &mut Stream) -> io::Result<Option<Alpn>> {
-        let mut bytes = BytesMut::new();
-        let alpn = loop {
-            if stream.read_more(&mut bytes).await? == 0 {
-                break None;
+        match tokio::time::timeout(HANDSHAKE, read_mesh_alpn(stream)).await {
+            Ok(alpn) => alpn,
+            Err(_) => {
+                let counters = self.worker.shared.metrics.counters();
+                counters.handshake_failures.increment();
+                Err(io::ErrorKind::TimedOut.into())
             }
-            match sniff::hello(&bytes) {
-                Hello::More => {}
-                Hello::Offers(offers) => break Alpn::of_mesh_client(&offers),
-                Hello::Invalid => break None,
-            }
-        };
-        stream.put_back(bytes);
-        Ok(alpn)
+        }
     }
 
     async fn begin_mesh(
@@ -253,6 +247,22 @@ impl Accepted {
             tracing::debug!(%client, %target, %error, "A client's connection failed.");
         }
     }
+}
+
+async fn read_mesh_alpn(stream: &mut Stream) -> io::Result<Option<Alpn>> {
+    let mut bytes = BytesMut::new();
+    let alpn = loop {
+        if stream.read_more(&mut bytes).await? == 0 {
+            break None;
+        }
+        match sniff::hello(&bytes) {
+            Hello::More => {}
+            Hello::Offers(offers) => break Alpn::of_mesh_client(&offers),
+            Hello::Invalid => break None,
+        }
+    };
+    stream.put_back(bytes);
+    Ok(alpn)
 }
 
 /// The SNI the client sent.

@@ -60,7 +60,10 @@ pub(super) async fn wait(
         Err(_) => Box::pin(race(worker, client, &mut bytes, application)).await?,
     };
     let beginning = match first {
-        First::Client => Beginning::Client(rest(worker, client, &mut bytes, detection).await?),
+        First::Client => {
+            let port = application.address.port();
+            Beginning::Client(rest(worker, client, &mut bytes, detection, port).await?)
+        }
         First::Application(server) => Beginning::Application(server),
         First::Nobody => Beginning::Client(Verdict::Opaque),
     };
@@ -105,15 +108,21 @@ async fn rest(
     client: &mut Stream,
     bytes: &mut BytesMut,
     detection: Detection,
+    port: u16,
 ) -> io::Result<Verdict> {
     let may_be_mesh = bytes.first() == Some(&TLS_HANDSHAKE);
     if detection == Detection::Opaque && !may_be_mesh {
         return Ok(Verdict::Opaque);
     }
     let limit = explicit_limit(worker).unwrap_or(TRICKLE);
-    tokio::time::timeout(limit, first_bytes(client, bytes))
-        .await
-        .unwrap_or(Ok(Verdict::Opaque))
+    match tokio::time::timeout(limit, first_bytes(client, bytes)).await {
+        Ok(verdict) => verdict,
+        Err(_) => {
+            let counters = worker.shared.metrics.counters();
+            counters.detection_timeouts.increment(port);
+            Ok(Verdict::Opaque)
+        }
+    }
 }
 
 fn explicit_limit(worker: &Worker) -> Option<Duration> {

@@ -25,7 +25,7 @@ pub struct PortCounter(Mutex<BTreeMap<u16, u64>>);
 /// Everything the proxy counts about itself.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections without a first byte in time, which became TCP, by destination port.
+    /// Connections that did not tell in time what they carry and became TCP, by destination port.
     pub detection_timeouts: PortCounter,
     /// Requests sent once more to another endpoint.
     pub retries: Counter,

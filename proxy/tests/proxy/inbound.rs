@@ -255,6 +255,12 @@ async fn a_caller_that_trickles_holds_nothing_for_long() {
     };
     tokio::join!(letters, hello);
     assert_eq!(app.connections(), 1);
+    for counter in [
+        "lateen_proxy_detection_timeouts_total",
+        "lateen_proxy_handshake_failures_total",
+    ] {
+        assert_eq!(server.sum(counter, &[]), 1.0, "{counter}");
+    }
 }
 
 #[tokio::test]
