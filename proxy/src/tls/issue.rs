@@ -8,6 +8,7 @@ use lateen_wire::ca::IstioCertificateRequest;
 use lateen_wire::ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
+use tonic::Code;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::certificates::{Certificates, InvalidCertificate, Issued};
@@ -58,10 +59,15 @@ enum IssueError {
 impl IssueError {
     /// Whether another proof than the token may be taken.
     fn is_of_the_token(&self) -> bool {
-        matches!(
-            self,
-            Self::Token { .. } | Self::TokenText | Self::Refused(_)
-        )
+        match self {
+            Self::Token { .. } | Self::TokenText => true,
+            // It is not, or no more, or cannot be reviewed at the moment.
+            Self::Refused(status) => matches!(
+                status.code(),
+                Code::Unauthenticated | Code::PermissionDenied | Code::Unavailable
+            ),
+            _ => false,
+        }
     }
 }
 

@@ -58,19 +58,25 @@ async fn a_proxy_without_control_is_not_ready_until_it_comes() {
 }
 
 #[tokio::test]
-async fn a_certificate_renews_itself_without_a_token() {
+async fn a_certificate_renews_itself_when_the_token_is_of_no_use() {
     let mesh = Mesh::start().await;
     mesh.control.set_life(Duration::from_secs(3));
-    let proxy = mesh.proxy("renewing", HashMap::new()).await;
-    mesh.remove_token("renewing");
-    until("it is renewed twice", || {
-        mesh.control.log(|log| log.certificates) >= 3
-    })
-    .await;
-    assert_eq!(
-        proxy.sum("lateen_proxy_certificate_failures_total", &[]),
-        0.0
-    );
+    let proxies = [
+        mesh.proxy("without", HashMap::new()).await,
+        mesh.proxy("refused", HashMap::new()).await,
+    ];
+    mesh.remove_token("without");
+    mesh.write_token("refused", "nonsense");
+    for proxy in proxies {
+        until("it is renewed twice", || {
+            proxy.sum("lateen_proxy_certificates_total", &[]) >= 3.0
+        })
+        .await;
+        assert_eq!(
+            proxy.sum("lateen_proxy_certificate_failures_total", &[]),
+            0.0
+        );
+    }
 }
 
 #[tokio::test]

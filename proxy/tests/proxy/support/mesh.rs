@@ -79,6 +79,10 @@ impl Mesh {
         std::fs::remove_file(self.token(name)).unwrap();
     }
 
+    pub(crate) fn write_token(&self, name: &str, token: &str) {
+        std::fs::write(self.token(name), token).unwrap();
+    }
+
     fn token(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.token"))
     }
@@ -123,8 +127,8 @@ impl Mesh {
 
     /// The parts of a proxy that does not run yet.
     fn shared(&self, name: &str, destinations: Destinations, ports: [u16; 2]) -> Arc<Shared> {
+        self.write_token(name, &identity(name));
         let token = self.token(name);
-        std::fs::write(&token, identity(name)).unwrap();
         let mut config = self.config(name, token.to_str().unwrap());
         config.listen.capture = Capture::ByLocalAddress(Arc::new(destinations));
         [config.listen.outbound, config.listen.inbound] = ports;
