@@ -116,7 +116,7 @@ fn role(component: Component, namespace: &str) -> Role {
                 FOLLOW,
             ),
             named(CORE, "secrets", &[names::INJECTOR_CERTS], FOLLOW),
-            rule(CORE, &["events"], &["create", "patch"]),
+            rule(CORE, &["events"], &["create"]),
         ],
     };
     Role {
