@@ -38,7 +38,7 @@ enum Class {
     Unit,
     /// Sockets: whole proxies in process with peers that misbehave
     Proxy,
-    /// Network namespaces: redirection by the kernel's netfilter
+    /// Network namespaces: redirection by the kernel's netfilter, and Istio's sidecar as the peer
     Namespaces,
     /// A Kubernetes cluster of two nodes
     Cluster,
@@ -71,11 +71,25 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         report.stage("namespaces", || {
             cargo_test(workspace, &["--package=lateen-init", "--test=namespaces"])
         });
+        report.stage("interoperability", || interoperability(workspace));
     }
     if chosen.includes(Class::Cluster) {
         cluster::run(workspace, options, &report);
     }
     report.finish()
+}
+
+/// Our proxy and Istio's sidecar. Our programs come first: cargo does not know that the test runs them.
+fn interoperability(workspace: &Workspace) -> Result<()> {
+    let build = [
+        "build",
+        "--locked",
+        "--quiet",
+        "--package=lateen-init",
+        "--package=lateen-proxy",
+    ];
+    shell::run(workspace.cargo().args(build))?;
+    cargo_test(workspace, &["--package=lateen-tests", "--test=interop"])
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<()> {

@@ -13,6 +13,11 @@ use super::Bed;
 pub struct Metrics(String);
 
 impl Metrics {
+    /// A scrape that was taken otherwise.
+    pub(crate) const fn of_text(text: String) -> Self {
+        Self(text)
+    }
+
     /// The sum of every series of `name` whose labels hold all of `labels`.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
