@@ -132,11 +132,12 @@ impl Discovery {
             entry.touch(now);
             return Some(entry);
         }
-        let full = state.destination_count() >= MAX_NAMES;
-        // While control is away nothing that was known is given up.
-        if full && (self.link() != Link::Up || !state.evict_destination(now)) {
+        if state.destination_count() >= MAX_NAMES {
             self.inner.metrics.counters().names_over_limit.increment();
-            return None;
+            // While control is away nothing that was known is given up.
+            if self.link() != Link::Up || !state.evict_destination(now) {
+                return None;
+            }
         }
         let entry = state.follow_destination(name.clone());
         self.inner
@@ -159,10 +160,11 @@ impl Discovery {
             entry.touch(now);
             return Some(entry);
         }
-        let full = state.workload_count() >= MAX_NAMES;
-        if full && (self.link() != Link::Up || !state.evict_workload(now)) {
+        if state.workload_count() >= MAX_NAMES {
             self.inner.metrics.counters().names_over_limit.increment();
-            return None;
+            if self.link() != Link::Up || !state.evict_workload(now) {
+                return None;
+            }
         }
         let entry = state.follow_workload(address);
         drop(state);

@@ -35,7 +35,7 @@ pub struct Counters {
     pub loops: Counter,
     /// TLS handshakes with mesh peers that failed, both sides.
     pub handshake_failures: Counter,
-    /// Destination names beyond the limit.
+    /// Names asked for beyond the limit: each took the place of another, or is not followed.
     pub names_over_limit: Counter,
     /// Names that are followed now.
     pub names: Gauge,

@@ -190,6 +190,8 @@ async fn a_flood_of_names_is_bounded_and_harms_no_other() {
         assert_eq!(answer.status, 200);
     }
     assert!(known.client.sum("lateen_proxy_names", &[]) <= 1_000.0);
+    let beyond = known.client.sum("lateen_proxy_names_over_limit_total", &[]);
+    assert!(beyond >= 500.0, "{beyond} names beyond the limit");
     let hosts = known
         .client
         .metrics()
