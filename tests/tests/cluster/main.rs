@@ -5,6 +5,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod abuse;
 mod api_server;
 mod balance;
 mod bookinfo;
