@@ -8,6 +8,7 @@ use lateen_wire::ports;
 use serde_json::{Value, json};
 
 use super::{HTTP_PORT, HTTP2_PORT, SERVER, Side, TCP_PORT, identity};
+use crate::bed::manifest::merge;
 
 /// What Istio's sidecars offer, by what the connection carries.
 const HTTP1_OFFERS: [&str; 3] = ["istio-http/1.1", "istio", "http/1.1"];
@@ -161,7 +162,7 @@ fn http(cluster: &str, more: Value) -> Value {
             "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster } }] }] },
         "http_filters": [router],
     });
-    crate::bed::manifest::merge(&mut fields, more);
+    merge(&mut fields, more);
     let kind = "filters.network.http_connection_manager.v3.HttpConnectionManager";
     extension("http", kind, &fields)
 }
@@ -177,15 +178,19 @@ fn speaks(version: &str) -> Value {
 }
 
 fn protocol_options(fields: &Value) -> Value {
-    let kind = "upstreams.http.v3.HttpProtocolOptions";
-    let options = extension("http", kind, fields);
-    json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options["typed_config"] })
+    let options = typed("upstreams.http.v3.HttpProtocolOptions", fields);
+    json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options })
 }
 
 fn extension(name: &str, kind: &str, fields: &Value) -> Value {
+    json!({ "name": name, "typed_config": typed(kind, fields) })
+}
+
+/// The configuration of an extension, which says its own type.
+fn typed(kind: &str, fields: &Value) -> Value {
     let mut config = json!({ "@type": format!("type.googleapis.com/envoy.extensions.{kind}") });
-    crate::bed::manifest::merge(&mut config, fields.clone());
-    json!({ "name": name, "typed_config": config })
+    merge(&mut config, fields.clone());
+    config
 }
 
 fn resources(port: u16, filters: &[Value], chains: &[Value], clusters: &[Value]) -> Value {
