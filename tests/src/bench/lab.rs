@@ -24,7 +24,7 @@ pub(crate) const CONTROL_NAME: &str = "istiod.istio-system.svc";
 /// Where the server listens.
 pub(crate) const PORT: u16 = 8080;
 /// How long a part of the lab may take to start.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// The namespaces and what runs in them, but for the proxies.
 pub(crate) struct Lab {

@@ -91,7 +91,11 @@ impl Row {
     fn new(measure: Measure, figures: Figures) -> Self {
         let median = |figure: &Option<Figure>| figure.as_ref().map(Figure::median);
         let (ours, envoy) = (median(&figures.lateen), median(&figures.envoy));
-        let ratio = ours.zip(envoy).map(|(ours, envoy)| ours / envoy);
+        // On a busy machine what a pair adds may drown in noise, and then says nothing.
+        let ratio = ours
+            .zip(envoy)
+            .filter(|&(ours, envoy)| ours > 0.0 && envoy > 0.0)
+            .map(|(ours, envoy)| ours / envoy);
         let (budget, met) = match measure.budget() {
             None => (None, None),
             Some(Budget::AtMost(limit)) => (
@@ -183,6 +187,9 @@ mod tests {
         table.add(cpu, Subject::Lateen, 50.0);
         table.add(cpu, Subject::Envoy, 75.0);
         table.add(Measure::IdleMemory, Subject::Lateen, 7.5);
+        let added = Measure::AddedLatency(Load::Steady16, Percentile::P99);
+        table.add(added, Subject::Lateen, 3.0);
+        table.add(added, Subject::Envoy, -1.0);
         let latency = Measure::Latency(Load::Steady16, Percentile::P50);
         table.add(latency, Subject::Direct, 0.5);
         let text = table.to_string();
@@ -190,6 +197,8 @@ mod tests {
         let expected = [
             "| CPU per request and sidecar, 1,000 rps, 16 connections | 0.5 of Envoy's \
              | 45.00 us (40.00 to 50.00) | 75.00 us | - | 0.60 | not yet |",
+            "| latency added by both sidecars, 1,000 rps, 16 connections, p99 | 0.5 of Envoy's \
+             | 3.00 ms | -1.00 ms | - | - | - |",
             "| latency, 1,000 rps, 16 connections, p50 | - | - | - | 0.500 ms | - | - |",
             "| memory of a sidecar, idle | 8 MB | 7.50 MB | - | - | - | yes |",
         ];
