@@ -1,6 +1,6 @@
 //! An application that asks for more names than a mesh has: it gets what everybody gets who asks for
-//! a host that the mesh does not know, what it costs is bounded, and nobody else notices. Takes long,
-//! since control answers no more than a thousand new names of one proxy per second.
+//! a host that the mesh does not know, what it costs is bounded, and nobody else notices. Takes minutes,
+//! since control bounds how many new names of one proxy it answers in a second.
 
 use std::net::SocketAddr;
 use std::path::Path;
