@@ -162,7 +162,10 @@ pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<Images> 
 ///
 /// # Errors
 /// When something that belongs into an image is not there.
-pub(crate) fn sizes(workspace: &Workspace, programs: &Programs) -> Result<Vec<(&'static str, u64)>> {
+pub(crate) fn sizes(
+    workspace: &Workspace,
+    programs: &Programs,
+) -> Result<Vec<(&'static str, u64)>> {
     let scratch = scratch(workspace)?;
     let mut images = catalogue::mesh();
     images.retain(|image| image.name != "samples");
@@ -186,7 +189,9 @@ fn check_sizes(images: &Images) -> Result<()> {
         };
         let size = bytes as f64 / 1e6;
         if size > budget {
-            bail!("Image {name} has {size:.1} MB and may have {budget} MB: take something out of it");
+            bail!(
+                "Image {name} has {size:.1} MB and may have {budget} MB: take something out of it"
+            );
         }
     }
     Ok(())
