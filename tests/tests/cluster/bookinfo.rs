@@ -4,24 +4,28 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
-use lateen_tests::bed::manifest::{client, deployment, service};
-use lateen_tests::bed::{Bed, eventually};
+use lateen_tests::bed::manifest::{client, deployment, service, take_images_from};
+use lateen_tests::bed::{Bed, eventually, hub_and_tag};
 use serde_json::{Value, json};
 
-fn sample(path: &str) -> String {
+/// Applies a file of `samples/`, with its images from where all images of the tests are.
+async fn start(bed: &Bed, sample: &str) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    root.join("samples").join(path).display().to_string()
+    let file = root.join("samples").join(sample).display().to_string();
+    let read = ["create", "--dry-run=client", "--output=json", "--filename"];
+    let json = bed.kubectl(&[&read[..], &[&file]].concat()).await?;
+    let objects = serde_json::Deserializer::from_str(&json).into_iter();
+    let mut objects: Vec<Value> = objects.collect::<Result<_, _>>().context(file)?;
+    for object in &mut objects {
+        take_images_from(&hub_and_tag().0, object);
+    }
+    bed.apply(objects).await
 }
 
 #[tokio::test]
 async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
     let bed = Bed::injected("bookinfo").await?;
-    bed.kubectl(&[
-        "apply",
-        "-f",
-        &sample("bookinfo/platform/kube/bookinfo.yaml"),
-    ])
-    .await?;
+    start(&bed, "bookinfo/platform/kube/bookinfo.yaml").await?;
     bed.apply(client("client")).await?;
     for (app, count) in [
         ("productpage", 1),
@@ -141,8 +145,7 @@ fn as_istio_has_it(app: &str) -> Value {
 #[tokio::test]
 async fn httpbin_answers_as_courses_expect() -> Result<()> {
     let bed = Bed::injected("httpbin").await?;
-    bed.kubectl(&["apply", "-f", &sample("httpbin/httpbin.yaml")])
-        .await?;
+    start(&bed, "httpbin/httpbin.yaml").await?;
     bed.apply(client("client")).await?;
     bed.ready("app=httpbin", 1).await?;
     let client = bed.ready("app=client", 1).await?[0].name_any();
@@ -164,14 +167,8 @@ async fn httpbin_answers_as_courses_expect() -> Result<()> {
 #[tokio::test]
 async fn fortio_sends_load_through_its_sidecar() -> Result<()> {
     let bed = Bed::injected("fortio").await?;
-    bed.kubectl(&["apply", "-f", &sample("httpbin/httpbin.yaml")])
-        .await?;
-    bed.kubectl(&[
-        "apply",
-        "-f",
-        &sample("httpbin/sample-client/fortio-deploy.yaml"),
-    ])
-    .await?;
+    start(&bed, "httpbin/httpbin.yaml").await?;
+    start(&bed, "httpbin/sample-client/fortio-deploy.yaml").await?;
     bed.ready("app=httpbin", 1).await?;
     let fortio = bed.ready("app=fortio", 1).await?[0].name_any();
     let load = [
