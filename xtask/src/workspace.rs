@@ -19,13 +19,17 @@ pub(crate) struct Workspace {
     /// What outlives the checkout (packages, images): `LATEEN_CACHE`, `lateen` in
     /// `XDG_CACHE_HOME`, or `~/.cache/lateen`.
     pub(crate) cache: PathBuf,
+    /// This program, for processes that are to call it. Found at the start: once cargo has built it
+    /// anew, the kernel knows it as deleted.
+    pub(crate) program: PathBuf,
 }
 
 impl Workspace {
     /// Finds the folders of the checkout that cargo runs this program for.
     ///
     /// # Errors
-    /// When no folder for the cache is known, because none of the variables is set.
+    /// When no folder for the cache is known, because none of the variables is set, or when this
+    /// program's own file cannot be told.
     pub(crate) fn locate() -> Result<Self> {
         let manifest =
             env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
@@ -41,6 +45,7 @@ impl Workspace {
         Ok(Self {
             target: root.join(target),
             cache,
+            program: env::current_exe().context("Finding the program that is running")?,
             root,
         })
     }

@@ -126,11 +126,17 @@ impl Cache {
             return Ok(());
         }
         fs::create_dir_all(self.programs())?;
-        let unfinished = self.programs().join(format!(".{}", name.to_string_lossy()));
-        fs::remove_file(&unfinished).ok();
-        std::os::unix::fs::symlink(program, &unfinished)
-            .with_context(|| format!("Linking {}", unfinished.display()))?;
-        fs::rename(&unfinished, &link).with_context(|| format!("Linking {}", link.display()))
+        // Under a name of its own first: other clusters may be made at this moment.
+        let unfinished = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .make_in(self.programs(), |path| {
+                std::os::unix::fs::symlink(program, path)
+            });
+        let unfinished = unfinished.with_context(|| format!("Linking {}", link.display()))?;
+        unfinished
+            .into_temp_path()
+            .persist(&link)
+            .with_context(|| format!("Linking {}", link.display()))
     }
 }
 
@@ -202,5 +208,27 @@ mod tests {
             fs::read_dir(folder.path().join("things")).unwrap().count(),
             1
         );
+    }
+
+    #[test]
+    fn clusters_that_are_made_at_the_same_time_link_the_same_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache {
+            root: folder.path().to_owned(),
+        };
+        let programs = [1, 2].map(|version| folder.path().join(format!("{version}/program")));
+        std::thread::scope(|scope| {
+            for program in programs.iter().cycle().take(8) {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        cache.link_program(program).unwrap();
+                    }
+                });
+            }
+        });
+        let links: Vec<_> = fs::read_dir(cache.programs()).unwrap().flatten().collect();
+        assert_eq!(links.len(), 1);
+        assert!(programs.contains(&fs::read_link(links[0].path()).unwrap()));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lateen_tests::cluster::Name;
 
 use super::Options;
@@ -97,7 +97,7 @@ struct Tests<'a> {
 impl Tests<'_> {
     fn beside(&self, name: &Name) {
         self.report.stage(LOCAL_CLUSTER.stage, || {
-            let program = std::env::current_exe().context("Finding the program that is running")?;
+            let program = &self.workspace.program;
             (self.run)(self.cargo_test(&LOCAL_CLUSTER).env("XTASK", program))
         });
         self.in_own_cluster("outage", &format!("{name}-outage"), &[OUTAGE]);
