@@ -13,8 +13,9 @@ use super::key::Key;
 use crate::snapshot::store::{Changes, Store};
 use crate::snapshot::{Fact, Facts, Snapshot};
 
-/// Least time between two rounds of recomputing: under a storm of changes they are taken together.
-const ROUND: Duration = Duration::from_millis(20);
+/// Least time between two rounds of recomputing: under a storm of changes they are taken together. It
+/// is short, since a pod that is deleted is told to end at the same time as we hear of it.
+const ROUND: Duration = Duration::from_millis(5);
 
 /// What there is to say under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
