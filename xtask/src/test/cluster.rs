@@ -2,7 +2,8 @@
 //! ship and nothing more.
 //!
 //! Two programs of tests wait for minutes while little happens: that of the local cluster itself,
-//! and the one that takes control away. They run beside the others, on clusters of their own.
+//! and the one that takes control away. They run beside the parallel tests, on clusters of their
+//! own. The disruptive tests have the machine to themselves: some of them race with the kubelet.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -71,18 +72,23 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
     };
     if let Some(kubeconfig) = &options.kubeconfig {
         let given = || Place::up(&options.name, NODES, Some(kubeconfig));
-        tests.in_cluster("cluster", given, &[PARALLEL, DISRUPTIVE, OUTAGE]);
+        let place = tests.set_up("cluster", given);
+        tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE, OUTAGE]);
         return;
     }
-    thread::scope(|scope| {
+    let place = thread::scope(|scope| {
         // Says nothing unless it fails, so that what people see is the output of one program.
         let silent = Tests {
             run: |command| shell::read(command).map(drop),
             ..tests
         };
         scope.spawn(move || silent.beside(&options.name));
-        tests.in_own_cluster("cluster", options.name.as_str(), &[PARALLEL, DISRUPTIVE]);
+        let place = tests.set_up("cluster", || Place::up(&options.name, NODES, None));
+        tests.run_in(place.as_ref(), &[PARALLEL]);
+        place
     });
+    tests.run_in(place.as_ref(), &[DISRUPTIVE]);
+    report.stage("cluster: down", || Place::down(&options.name));
 }
 
 /// What every run needs.
@@ -100,34 +106,38 @@ impl Tests<'_> {
             let program = &self.workspace.program;
             (self.run)(self.cargo_test(&LOCAL_CLUSTER).env("XTASK", program))
         });
-        self.in_own_cluster("outage", &format!("{name}-outage"), &[OUTAGE]);
+        let outage = format!("{name}-outage");
+        let place = self.set_up("outage", || Place::up(&outage.parse()?, NODES, None));
+        self.run_in(place.as_ref(), &[OUTAGE]);
+        self.report
+            .stage("outage: down", || Place::down(&outage.parse()?));
     }
 
-    fn in_own_cluster(&self, title: &str, name: &str, runs: &[Run]) {
-        let up = || Place::up(&name.parse()?, NODES, None);
-        self.in_cluster(title, up, runs);
-        let down = || Place::down(&name.parse()?);
-        self.report.stage(&format!("{title}: down"), down);
-    }
-
-    /// Installs the mesh, if the cluster came up, and runs the tests, if the mesh did.
-    fn in_cluster(&self, title: &str, up: impl FnOnce() -> Result<Place>, runs: &[Run]) {
-        let Some(place) = self.report.stage(&format!("{title}: up"), up) else {
-            return;
-        };
+    /// A cluster with the mesh in it, if both came up.
+    fn set_up(&self, title: &str, up: impl FnOnce() -> Result<Place>) -> Option<Place> {
+        let place = self.report.stage(&format!("{title}: up"), up)?;
         let install = || {
             place.import(self.images)?;
             mesh::install(&place.kubectl, self.images)
         };
-        let mut well = self.report.stage(&format!("{title}: install"), install);
-        if well.is_some() {
-            for run in runs {
-                let passed = self.report.stage(run.stage, || self.test(run, &place));
-                well = well.and(passed);
-            }
-        }
-        if well.is_none() {
+        let installed = self.report.stage(&format!("{title}: install"), install);
+        if installed.is_none() {
             explain(&place);
+        }
+        installed.map(|()| place)
+    }
+
+    /// Runs the tests, if there is a cluster for them.
+    fn run_in(&self, place: Option<&Place>, runs: &[Run]) {
+        let Some(place) = place else { return };
+        for run in runs {
+            if self
+                .report
+                .stage(run.stage, || self.test(run, place))
+                .is_none()
+            {
+                explain(place);
+            }
         }
     }
 
