@@ -35,36 +35,46 @@ async fn pods(test: &str) -> Result<(Bed, [Pod; 2])> {
     Ok((bed, pods))
 }
 
-/// A request that names somebody else.
-fn csr() -> Result<String> {
+/// The identity of the pods of a test.
+fn identity_of(pod: &Pod) -> String {
+    let namespace = pod.namespace().unwrap_or_default();
+    format!("spiffe://cluster.local/ns/{namespace}/sa/client")
+}
+
+/// A request for a certificate of `identity`.
+fn csr(identity: &str) -> Result<String> {
     let key = rcgen::KeyPair::generate()?;
     let mut parameters = rcgen::CertificateParams::default();
-    let other = "spiffe://cluster.local/ns/bank/sa/teller".try_into()?;
-    parameters.subject_alt_names = vec![rcgen::SanType::URI(other)];
+    parameters.subject_alt_names = vec![rcgen::SanType::URI(identity.try_into()?)];
     Ok(parameters.serialize_request(&key)?.pem()?)
 }
 
-async fn ask(stream: Box<dyn Stream>, token: &str) -> Result<Result<Vec<String>, Status>> {
+async fn ask(
+    stream: Box<dyn Stream>,
+    token: &str,
+    identity: &str,
+) -> Result<Result<Vec<String>, Status>> {
     let system = Bed::existing("istio-system").await?;
     let stream = shake_hands(stream, system.roots().await?, CONTROL, &["h2"], None).await?;
-    request_certificate(stream, token, csr()?).await
+    request_certificate(stream, token, csr(identity)?).await
 }
 
 /// Asks as the application of a pod would: from the pod's address.
-async fn ask_from(pod: &Pod, token: &str) -> Result<Result<Vec<String>, Status>> {
+async fn ask_from(pod: &Pod, token: &str, identity: &str) -> Result<Result<Vec<String>, Status>> {
     let (system, control) = system_pod("app=istiod").await?;
     let control = system.api::<Pod>().get(&control).await?;
     let address = control.status.and_then(|status| status.pod_ip);
     let address = address.context("control has no address")?.parse()?;
     let address = SocketAddr::new(address, ports::DISCOVERY);
     let stream = connect_within(&network_of(pod)?, address).await?;
-    ask(Box::new(stream), token).await
+    ask(Box::new(stream), token, identity).await
 }
 
 /// Asks from the only address that port forwarding has, which is no pod's.
-async fn ask_from_elsewhere(token: &str) -> Result<Result<Vec<String>, Status>> {
+async fn ask_from_elsewhere(token: &str, identity: &str) -> Result<Result<Vec<String>, Status>> {
     let (system, control) = system_pod("app=istiod").await?;
-    ask(system.connect(&control, ports::DISCOVERY).await?, token).await
+    let stream = system.connect(&control, ports::DISCOVERY).await?;
+    ask(stream, token, identity).await
 }
 
 fn refused(answer: Result<Vec<String>, Status>, code: Code, what: &str) -> Result<()> {
@@ -76,19 +86,22 @@ fn refused(answer: Result<Vec<String>, Status>, code: Code, what: &str) -> Resul
 }
 
 #[tokio::test]
-async fn a_certificate_names_the_caller_whatever_it_asks_for() -> Result<()> {
+async fn a_certificate_names_the_caller_and_nobody_else() -> Result<()> {
     let (bed, [pod, _]) = pods("own-name").await?;
     let token = bed.token("client", AUDIENCE, Some(&pod)).await?;
-    let chain = ask_from(&pod, &token).await??;
+    let own = identity_of(&pod);
+    let chain = ask_from(&pod, &token, &own).await??;
     let leaf = CertificateDer::from_pem_slice(chain[0].as_bytes())?;
     let (_, leaf) = x509_parser::parse_x509_certificate(&leaf)?;
     let names = leaf.subject_alternative_name()?.context("no names")?;
-    let own = format!("spiffe://cluster.local/ns/{}/sa/client", bed.namespace);
     ensure!(
         names.value.general_names == [GeneralName::URI(&own)],
         "{:?}",
         names.value
     );
+    let other = "spiffe://cluster.local/ns/bank/sa/teller";
+    let answer = ask_from(&pod, &token, other).await?;
+    refused(answer, Code::PermissionDenied, "for somebody else")?;
     bed.end().await
 }
 
@@ -99,11 +112,12 @@ async fn no_certificate_without_the_right_token() -> Result<()> {
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let life = |from: i64| json!({ "iat": from, "nbf": from, "exp": from + 3600 });
     let cluster = Signer::of_cluster()?;
+    let own = identity_of(&pod);
 
     // What is refused below differs from these in one thing each.
-    ask_from(&pod, &good).await??;
+    ask_from(&pod, &good, &own).await??;
     let signed = cluster.sign_again(&good, life(now - 60))?;
-    ask_from(&pod, &signed).await??;
+    ask_from(&pod, &signed, &own).await??;
 
     let expired = cluster.sign_again(&good, life(now - 7200))?;
     let forged = Signer::stranger()?.sign_again(&good, life(now - 60))?;
@@ -114,10 +128,11 @@ async fn no_certificate_without_the_right_token() -> Result<()> {
         ("of another audience", &other_audience),
         ("not a token", "no.such.token"),
     ] {
-        refused(ask_from(&pod, token).await?, Code::Unauthenticated, what)?;
+        let answer = ask_from(&pod, token, &own).await?;
+        refused(answer, Code::Unauthenticated, what)?;
     }
     let unbound = bed.token("client", AUDIENCE, None).await?;
-    let answer = ask_from(&pod, &unbound).await?;
+    let answer = ask_from(&pod, &unbound, &own).await?;
     let code = answer.err().context("a token of no pod was taken")?.code();
     ensure!(
         matches!(code, Code::Unauthenticated | Code::PermissionDenied),
@@ -130,10 +145,13 @@ async fn no_certificate_without_the_right_token() -> Result<()> {
 async fn a_token_is_good_only_from_its_live_pod() -> Result<()> {
     let (bed, [pod, other]) = pods("address").await?;
     let token = bed.token("client", AUDIENCE, Some(&pod)).await?;
-    ask_from(&pod, &token).await??;
+    let own = identity_of(&pod);
+    ask_from(&pod, &token, &own).await??;
+    let sibling = ask_from(&other, &token, &own).await?;
+    let elsewhere = ask_from_elsewhere(&token, &own).await?;
     for (from, answer) in [
-        ("a pod of the same account", ask_from(&other, &token).await?),
-        ("elsewhere", ask_from_elsewhere(&token).await?),
+        ("a pod of the same account", sibling),
+        ("elsewhere", elsewhere),
     ] {
         refused(answer, Code::PermissionDenied, from)?;
     }
@@ -141,7 +159,7 @@ async fn a_token_is_good_only_from_its_live_pod() -> Result<()> {
         .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
         .await?;
     eventually("refusal of the token of a deleted pod", async || {
-        let answer = ask_from(&other, &token).await?;
+        let answer = ask_from(&other, &token, &own).await?;
         refused(answer, Code::Unauthenticated, "of a deleted pod")
     })
     .await?;

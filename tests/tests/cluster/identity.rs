@@ -22,12 +22,16 @@ fn node_of(pod: &Pod) -> Result<String> {
         .context("a pod of no node")
 }
 
-/// Captures what passes the node's link to the other nodes.
-async fn capture(node: &str, file: &std::path::Path) -> Result<Child> {
+/// Captures what passes the node's link to the other nodes, to and from these addresses.
+async fn capture(node: &str, addresses: &[String], file: &std::path::Path) -> Result<Child> {
+    let hosts: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("host {address}"))
+        .collect();
     let mut tcpdump = on_node(node, "tcpdump")
         .args(["--immediate-mode", "-U", "-i", "eth0", "-s", "0", "-w"])
         .arg(file)
-        .arg("tcp")
+        .arg(format!("tcp and ({})", hosts.join(" or ")))
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -52,11 +56,12 @@ async fn between_nodes_there_is_tls_1_3_and_no_plain_text() -> Result<()> {
     let affinity = json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": elsewhere } });
     let change = json!({ "spec": { "affinity": affinity } });
     let scene = Scene::changed("capture", 1, &change).await?;
-    let node = node_of(&scene.bed.pod("app=web").await?)?;
+    let web = scene.bed.pod("app=web").await?;
+    let node = node_of(&web)?;
 
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("capture");
-    let mut tcpdump = capture(&node, &file).await?;
+    let mut tcpdump = capture(&node, &addresses(&web), &file).await?;
     let marker = format!("marker-{:016x}", fastrand::u64(..));
     let header = format!("x-marker: {marker}");
     scene
