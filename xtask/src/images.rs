@@ -12,9 +12,8 @@ mod programs;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use lateen_tests::bench::{Budget, Measure};
 use lateen_tests::cluster::{Cluster, Name};
 use tempfile::TempDir;
 
@@ -73,7 +72,7 @@ pub(crate) struct Images {
 /// Builds the images and says what came out.
 ///
 /// # Errors
-/// As [`build`] and [`import`], and when an image of a release is larger than its budget.
+/// As [`build`] and [`import`].
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let images = build(workspace, options)?;
     let rows: Vec<_> = images
@@ -89,9 +88,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     output::table(["IMAGE", "SIZE"], &rows);
     for archive in &images.archives {
         output::line(&archive.display().to_string());
-    }
-    if options.release {
-        check_sizes(&images)?;
     }
     match &options.import {
         Some(name) => import(&images, &Cluster::find(name)?),
@@ -178,23 +174,6 @@ fn scratch(workspace: &Workspace) -> Result<TempDir> {
         .prefix("images-")
         .tempdir_in(&workspace.target)
         .with_context(|| format!("Making a folder in {}", workspace.target.display()))
-}
-
-/// Refuses images that are larger than their budgets. Those for the local cluster are quick to build
-/// rather than small, and are not measured.
-fn check_sizes(images: &Images) -> Result<()> {
-    for &(name, bytes) in &images.sizes {
-        let Some(Budget::AtMost(budget)) = Measure::Image(name).budget() else {
-            continue;
-        };
-        let size = bytes as f64 / 1e6;
-        if size > budget {
-            bail!(
-                "Image {name} has {size:.1} MB and may have {budget} MB: take something out of it"
-            );
-        }
-    }
-    Ok(())
 }
 
 fn megabytes(bytes: u64) -> String {
