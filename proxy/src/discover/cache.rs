@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use lateen_wire::resource::DestinationName;
+use lateen_wire::resource::{DestinationName, MAX_NAMES};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
@@ -20,8 +20,6 @@ use crate::metrics::Registry;
 
 /// How long a first request waits for control's answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
-/// Names of one kind that are followed at a time.
-const MAX_NAMES: usize = 1_000;
 /// How long a name is followed after its last use.
 const IDLE: Duration = Duration::from_secs(600);
 
