@@ -171,42 +171,36 @@ async fn a_certificate_is_good_for_another_of_the_same_identity_from_its_pod() {
     assert_eq!(gone.unwrap_err().code(), Code::PermissionDenied);
 }
 
-#[tokio::test]
-async fn an_address_that_the_watches_have_not_seen_yet_is_waited_for() {
+/// A certificate is given once the pod is seen as `manifest` says, which happens after the request
+/// of `caller`.
+async fn is_waited_for(caller: &str, manifest: &str) {
     let control = Control::start(Limits::default()).await;
-    let moved = "{kind: Pod, metadata: {name: elsewhere, namespace: shop, uid: elsewhere-uid}, \
-                 spec: {serviceAccountName: elsewhere}, status: {podIPs: [{ip: 127.0.0.1}]}}";
-    let asking = ask(&control, "shop/elsewhere/elsewhere/elsewhere-uid", csr());
-    let moving = async {
+    let asking = ask(&control, caller, csr());
+    let seeing = async {
         eventually("the request", || {
             control.metrics.authority.requests.get() == 1
         })
         .await;
         control.store.update(|snapshot, changed| {
-            changed.extend(snapshot.read_manifests(moved).unwrap());
+            changed.extend(snapshot.read_manifests(manifest).unwrap());
         });
     };
-    let (chain, ()) = tokio::join!(asking, moving);
+    let (chain, ()) = tokio::join!(asking, seeing);
     assert_eq!(chain.unwrap().len(), 2);
 }
 
 #[tokio::test]
+async fn an_address_that_the_watches_have_not_seen_yet_is_waited_for() {
+    let moved = "{kind: Pod, metadata: {name: elsewhere, namespace: shop, uid: elsewhere-uid}, \
+                 spec: {serviceAccountName: elsewhere}, status: {podIPs: [{ip: 127.0.0.1}]}}";
+    is_waited_for("shop/elsewhere/elsewhere/elsewhere-uid", moved).await;
+}
+
+#[tokio::test]
 async fn a_pod_that_the_watches_have_not_seen_yet_is_waited_for() {
-    let control = Control::start(Limits::default()).await;
     let late = "{kind: Pod, metadata: {name: late, namespace: shop, uid: late-uid}, \
                 spec: {serviceAccountName: late}, status: {podIPs: [{ip: 127.0.0.1}]}}";
-    let asking = ask(&control, "shop/late/late/late-uid", csr());
-    let arriving = async {
-        eventually("the request", || {
-            control.metrics.authority.requests.get() == 1
-        })
-        .await;
-        control.store.update(|snapshot, changed| {
-            changed.extend(snapshot.read_manifests(late).unwrap());
-        });
-    };
-    let (chain, ()) = tokio::join!(asking, arriving);
-    assert_eq!(chain.unwrap().len(), 2);
+    is_waited_for("shop/late/late/late-uid", late).await;
 }
 
 #[tokio::test]
