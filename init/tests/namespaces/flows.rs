@@ -1,7 +1,7 @@
 //! Where connections go, under the rules of one set of options after the other.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::harness::flow::Place::{Application, InboundProxy, OutboundProxy, Outside};
@@ -47,7 +47,7 @@ impl Cell {
     }
 
     fn flow(self, to: &str) -> Flow {
-        let source = self.source.map(host);
+        let source = self.source.map(|source| SocketAddr::new(host(source), 0));
         let Self {
             uid,
             gid,
@@ -169,6 +169,35 @@ fn outbound_connections_go_to_the_proxy() {
             (by(APPLICATION), "198.51.100.7:53", Some(OutboundProxy)),
         ],
     );
+}
+
+/// The kernel must find the second connection another port on the way, or they would be one.
+#[test]
+fn connections_from_the_same_port_are_told_apart() {
+    for variant in VARIANTS {
+        let world = World::new();
+        world.program(&[DEFAULT, &["--force-iptables-binary", variant]].concat());
+        for (source, destinations) in [
+            (
+                "10.77.0.2:40000",
+                ["198.51.100.7:8080", "198.51.100.8:8080"],
+            ),
+            (
+                "[fd77::2]:40000",
+                ["[2001:db8::7]:8080", "[2001:db8::8]:8080"],
+            ),
+        ] {
+            for to in destinations {
+                let flow = Flow {
+                    source: Some(address(source)),
+                    ..by(APPLICATION).flow(to)
+                };
+                let arrival = world.arrival(&flow).expect("The proxy takes it.");
+                assert_eq!(arrival.place, OutboundProxy, "{flow:?}");
+                assert_eq!(arrival.original, flow.to, "{flow:?}");
+            }
+        }
+    }
 }
 
 #[test]

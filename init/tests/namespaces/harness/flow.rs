@@ -1,8 +1,9 @@
 //! Connections, who accepts them, and which destination the kernel remembers for them.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -47,8 +48,8 @@ pub(crate) struct Flow {
     pub(crate) uid: u32,
     /// The group whose socket it is.
     pub(crate) gid: u32,
-    /// The address to send from, if it matters.
-    pub(crate) source: Option<IpAddr>,
+    /// The address to send from, if it matters; port 0 for any.
+    pub(crate) source: Option<SocketAddr>,
     /// Where to.
     pub(crate) to: SocketAddr,
 }
@@ -73,12 +74,15 @@ impl Listeners {
 
     /// Makes a connection and finds out who got it; `None` if it was refused or not answered.
     pub(crate) fn arrival_of(&self, from: &Namespace, flow: &Flow) -> Option<Arrival> {
-        let connection = match from.enter(|| connect(flow)) {
+        let mut connection = match from.enter(|| connect(flow)) {
             Ok(connection) => connection,
             Err(error) if is_no_answer(&error) => return None,
             Err(error) => panic!("{flow:?}: {error}"),
         };
-        let local = connection.local_addr().unwrap().as_socket().unwrap();
+        // Its port does not tell a connection: where two were redirected from the same port to the
+        // same listener, the kernel gives the second another one on the way.
+        let sign = new_sign();
+        connection.write_all(&sign).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let mut polled: Vec<_> = self
@@ -88,12 +92,8 @@ impl Listeners {
                 .collect();
             poll(&mut polled, PollTimeout::try_from(PATIENCE).unwrap()).unwrap();
             for (place, listener) in &self.0 {
-                let Ok((accepted, peer)) = listener.accept() else {
-                    continue;
-                };
-                if peer
-                    .as_socket()
-                    .is_some_and(|peer| peer.port() == local.port())
+                if let Some(accepted) = accept(listener)
+                    && sign_of(&accepted) == Some(sign)
                 {
                     return Some(Arrival {
                         place: *place,
@@ -103,6 +103,28 @@ impl Listeners {
             }
         }
         panic!("{flow:?}: connected, but to none of the listeners");
+    }
+}
+
+/// What a connection says first, to be known by.
+type Sign = [u8; 8];
+
+fn new_sign() -> Sign {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes()
+}
+
+fn sign_of(mut accepted: &Socket) -> Option<Sign> {
+    accepted.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut sign = Sign::default();
+    accepted.read_exact(&mut sign).ok().map(|()| sign)
+}
+
+fn accept(listener: &Socket) -> Option<Socket> {
+    match listener.accept() {
+        Ok((accepted, _)) => Some(accepted),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("accept: {error}"),
     }
 }
 
@@ -121,7 +143,8 @@ fn connect(flow: &Flow) -> io::Result<Socket> {
     setfsuid(Uid::from_raw(flow.uid));
     let socket = Socket::new(Domain::for_address(flow.to), Type::STREAM, None)?;
     if let Some(source) = flow.source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&source.into())?;
     }
     socket.connect_timeout(&flow.to.into(), CONNECT)?;
     Ok(socket)
