@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use lateen_wire::resource::Host;
 use lateen_wire::{names, ports};
+use tracing_subscriber::filter::Targets;
 
 use crate::ca::Lifetimes;
 use crate::snapshot::Cluster;
@@ -51,7 +52,7 @@ pub struct Config {
     pub health_address: SocketAddr,
     /// What is logged: a level, or `module=level` with commas.
     #[arg(long = "log_output_level", env = "RUST_LOG", default_value = "info")]
-    pub log_level: String,
+    pub log_level: Targets,
 }
 
 impl Config {

@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 use lateen_control::Config;
 use tikv_jemallocator::Jemalloc;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
@@ -28,10 +30,11 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Discovery(config) => {
-            let filter = EnvFilter::try_new(&config.log_level)?;
             tracing_subscriber::fmt()
-                .with_env_filter(filter)
+                .with_max_level(LevelFilter::TRACE)
                 .with_ansi(false)
+                .finish()
+                .with(config.log_level.clone())
                 .init();
             lateen_control::run(*config).await?;
         }

@@ -9,7 +9,9 @@ use anyhow::{Context, bail};
 use lateen_proxy::agent::{self, Agent, Probes, Targets};
 use lateen_proxy::config::{Arguments, Command, Config, Log};
 use lateen_proxy::runtime;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets as Levels};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -115,15 +117,17 @@ fn version() -> anyhow::Result<()> {
 }
 
 fn start_logs(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter)
+    let levels: Levels = log
+        .filter
+        .parse()
         .with_context(|| format!("'{}' is no log filter", log.filter))?;
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr);
     let started = if log.json {
-        subscriber.json().try_init()
+        subscriber.json().finish().with(levels).try_init()
     } else {
-        subscriber.with_ansi(false).try_init()
+        subscriber.with_ansi(false).finish().with(levels).try_init()
     };
     if let Err(error) = started {
         bail!("logs cannot be started: {error}");

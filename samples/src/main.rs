@@ -14,12 +14,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Sample applications and test tools of Lateen.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
+    /// What is logged: a level, or `module=level` with commas.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    log_level: Targets,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,13 +50,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        .finish()
+        .with(arguments.log_level)
         .init();
-    match run(Arguments::parse().command) {
+    match run(arguments.command) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "Cannot go on.");

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::server::body::BodyBudget;
@@ -50,6 +52,9 @@ struct Settings {
     /// Port for the kubelet and Prometheus.
     #[arg(long, env = "MONITORING_PORT", default_value_t = ports::MONITORING)]
     monitoring_port: u16,
+    /// What is logged: a level, or `module=level` with commas.
+    #[arg(long = "log_output_level", env = "RUST_LOG", default_value = "info")]
+    log_level: Targets,
     /// Log lines are JSON.
     #[arg(long, env = "LOG_AS_JSON")]
     log_as_json: bool,
@@ -69,7 +74,7 @@ impl Settings {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
-    start_log(settings.log_as_json);
+    start_log(settings.log_level.clone(), settings.log_as_json);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         ?settings,
@@ -203,12 +208,11 @@ async fn end_on_signal(ending: CancellationToken) {
     ending.cancel();
 }
 
-fn start_log(as_json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
+fn start_log(levels: Targets, as_json: bool) {
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     if as_json {
-        log.json().init();
+        log.json().finish().with(levels).init();
     } else {
-        log.with_ansi(false).init();
+        log.with_ansi(false).finish().with(levels).init();
     }
 }
