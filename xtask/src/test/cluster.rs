@@ -2,8 +2,8 @@
 //! ship and nothing more.
 //!
 //! Two programs of tests wait for minutes while little happens: that of the local cluster itself,
-//! and the one that takes control away. They run beside the parallel tests, on clusters of their
-//! own. The disruptive tests have the machine to themselves: some of them race with the kubelet.
+//! and the one that takes control away. They run beside the others, on clusters of their own. The
+//! disruptive tests begin when the parallel ones have ended, and have their cluster to themselves.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -76,7 +76,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
         tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE, OUTAGE]);
         return;
     }
-    let place = thread::scope(|scope| {
+    thread::scope(|scope| {
         // Says nothing unless it fails, so that what people see is the output of one program.
         let silent = Tests {
             run: |command| shell::read(command).map(drop),
@@ -84,11 +84,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
         };
         scope.spawn(move || silent.beside(&options.name));
         let place = tests.set_up("cluster", || Place::up(&options.name, NODES, None));
-        tests.run_in(place.as_ref(), &[PARALLEL]);
-        place
+        tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE]);
+        report.stage("cluster: down", || Place::down(&options.name));
     });
-    tests.run_in(place.as_ref(), &[DISRUPTIVE]);
-    report.stage("cluster: down", || Place::down(&options.name));
 }
 
 /// What every run needs.
