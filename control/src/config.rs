@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lateen_wire::resource::Host;
-use lateen_wire::{names, ports};
+use lateen_wire::{Revision, names, ports};
 use tracing_subscriber::filter::Targets;
 
 use crate::ca::Lifetimes;
@@ -25,7 +25,7 @@ pub struct Config {
     pub pod_namespace: String,
     /// Revision of this control plane.
     #[arg(long, env = "REVISION", default_value = names::DEFAULT_REVISION)]
-    pub revision: String,
+    pub revision: Revision,
     /// Name of the cluster in metrics.
     #[arg(long, env = "CLUSTER_ID", default_value = "Kubernetes")]
     pub cluster_id: String,
@@ -74,9 +74,24 @@ impl Config {
         }
     }
 
-    /// The DNS names of a Service in our namespace.
+    /// The DNS names that control serves under. Proxies of any revision may ask any control, so the
+    /// default one's are among them.
+    #[must_use]
+    pub fn server_names(&self) -> Vec<String> {
+        let mut names = self.service_names(names::CONTROL);
+        if !self.revision.is_default() {
+            names.extend(self.names_of(names::CONTROL));
+        }
+        names
+    }
+
+    /// The DNS names of our revision's Service of that name, in our namespace.
     #[must_use]
     pub fn service_names(&self, service: &str) -> Vec<String> {
+        self.names_of(&self.revision.name_of(service))
+    }
+
+    fn names_of(&self, service: &str) -> Vec<String> {
         let (namespace, domain) = (&self.pod_namespace, &self.domain);
         vec![
             service.to_owned(),
@@ -129,11 +144,27 @@ mod tests {
 
     use super::*;
 
+    fn config(flags: &[&str]) -> Config {
+        let command = Config::augment_args(Command::new("discovery"));
+        let matches = command.try_get_matches_from([&["discovery"], flags].concat());
+        Config::from_arg_matches(&matches.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_revision_serves_under_its_own_names_and_the_default_ones() {
+        let config = config(&["--revision", "canary"]);
+        let served = config.server_names();
+        for name in ["istiod-canary.istio-system.svc", "istiod.istio-system.svc"] {
+            assert!(served.iter().any(|known| known == name), "{served:?}");
+        }
+        let injector = config.service_names("istio-sidecar-injector");
+        assert_eq!(injector[0], "istio-sidecar-injector-canary");
+        assert_eq!(injector.len(), 4);
+    }
+
     #[test]
     fn the_clusters_domain_is_in_our_names() {
-        let command = Config::augment_args(Command::new("discovery"));
-        let matches = command.try_get_matches_from(["discovery", "--domain", "Corp.Example."]);
-        let config = Config::from_arg_matches(&matches.unwrap()).unwrap();
+        let config = config(&["--domain", "Corp.Example."]);
         assert_eq!(config.cluster().domain, "corp.example");
         assert_eq!(
             config.service_names("istiod"),

@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use lateen_api::MeshConfig;
 use lateen_api::mesh::{AccessLogEncoding, OutboundTrafficMode};
 use lateen_wire::lateen::Mesh;
-use lateen_wire::names::{CONTROL, MESH_CONFIG_MAP};
+use lateen_wire::names::CONTROL;
 use sha2::{Digest, Sha256};
 use tracing::{debug, error, info, warn};
 
@@ -32,6 +32,8 @@ pub struct MeshWatch {
     pub client: Client,
     /// Where control runs.
     pub namespace: String,
+    /// Name of the ConfigMap.
+    pub config_map: String,
     /// Where the settings go.
     pub store: Arc<Store>,
     /// Counts bad configurations.
@@ -44,7 +46,7 @@ impl MeshWatch {
     /// Watches, for ever.
     pub async fn run(self) {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let watch = watcher::watch_object(maps, MESH_CONFIG_MAP).default_backoff();
+        let watch = watcher::watch_object(maps, &self.config_map).default_backoff();
         let mut watch = std::pin::pin!(watch);
         let mut last = None;
         let mut trust_domain = TrustDomain::default();
@@ -123,13 +125,13 @@ impl MeshWatch {
         let now = Some(Time(Timestamp::now()));
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{MESH_CONFIG_MAP}.{tag}")),
+                name: Some(format!("{}.{tag}", self.config_map)),
                 ..ObjectMeta::default()
             },
             involved_object: ObjectReference {
                 api_version: Some("v1".to_owned()),
                 kind: Some("ConfigMap".to_owned()),
-                name: Some(MESH_CONFIG_MAP.to_owned()),
+                name: Some(self.config_map.clone()),
                 namespace: Some(self.namespace.clone()),
                 ..ObjectReference::default()
             },
@@ -208,6 +210,7 @@ mod tests {
         let watch = MeshWatch {
             client: crate::api_server::client(|_| (404, serde_json::json!({}))),
             namespace: "istio-system".to_owned(),
+            config_map: "istio".to_owned(),
             store: Arc::new(Store::new(Cluster::default())),
             metrics: Arc::default(),
             readiness: Arc::default(),

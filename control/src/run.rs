@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kube::Client;
-use lateen_wire::names::CONTROL;
+use lateen_wire::names;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -116,6 +116,7 @@ impl Parts {
         MeshWatch {
             client: self.client.clone(),
             namespace: self.config.pod_namespace.clone(),
+            config_map: self.config.revision.name_of(names::MESH_CONFIG_MAP),
             store: self.store.clone(),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
@@ -132,7 +133,7 @@ impl Parts {
             let _ = timeout(RETRY / 4, version.changed()).await;
         }
         let (source, authority) = self.authority().await?;
-        let subject = Subject::Server(self.config.service_names(CONTROL));
+        let subject = Subject::Server(self.config.server_names());
         let tls = Arc::new(Tls::new(&authority, subject)?);
         let authority = Arc::new(CurrentAuthority::new(authority));
         let incoming = Incoming {

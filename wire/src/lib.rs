@@ -8,8 +8,10 @@ pub mod identity;
 pub mod names;
 pub mod ports;
 pub mod resource;
+pub mod revision;
 pub mod slots;
 
 #[cfg(feature = "grpc")]
 pub use generated::{ca, lateen, xds};
 pub use identity::{Identity, InvalidIdentity};
+pub use revision::{InvalidRevision, Revision};

@@ -8,11 +8,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use lateen_wire::names::LEADER_LEASE;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-/// Name of the Lease.
-const NAME: &str = "istiod-leader";
+use crate::Config;
+
 /// How long a lease is good for without being renewed, in seconds.
 const SECONDS: i32 = 15;
 const DURATION: Duration = Duration::from_secs(15);
@@ -24,14 +25,16 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 /// Our candidacy.
 pub(super) struct Lease {
     leases: Api<LeaseObject>,
+    name: String,
     candidate: String,
 }
 
 impl Lease {
-    pub(super) fn new(client: &Client, namespace: &str, candidate: &str) -> Self {
+    pub(super) fn new(client: &Client, config: &Config) -> Self {
         Self {
-            leases: Api::namespaced(client.clone(), namespace),
-            candidate: candidate.to_owned(),
+            leases: Api::namespaced(client.clone(), &config.pod_namespace),
+            name: config.revision.name_of(LEADER_LEASE),
+            candidate: config.pod_name.clone(),
         }
     }
 
@@ -70,10 +73,10 @@ impl Lease {
     }
 
     async fn try_acquire(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
-        let Some(current) = self.leases.get_opt(NAME).await? else {
+        let Some(current) = self.leases.get_opt(&self.name).await? else {
             let ours = self.object(
                 ObjectMeta {
-                    name: Some(NAME.to_owned()),
+                    name: Some(self.name.clone()),
                     ..ObjectMeta::default()
                 },
                 0,
@@ -90,12 +93,12 @@ impl Lease {
         let ours = self.object(current.metadata, transitions.unwrap_or(0) + 1);
         won(self
             .leases
-            .replace(NAME, &PostParams::default(), &ours)
+            .replace(&self.name, &PostParams::default(), &ours)
             .await)
     }
 
     async fn renew(&self) -> Result<bool, kube::Error> {
-        let mut current = self.leases.get(NAME).await?;
+        let mut current = self.leases.get(&self.name).await?;
         if !self.is_ours(&current) {
             return Ok(false);
         }
@@ -104,12 +107,12 @@ impl Lease {
         }
         won(self
             .leases
-            .replace(NAME, &PostParams::default(), &current)
+            .replace(&self.name, &PostParams::default(), &current)
             .await)
     }
 
     async fn try_release(&self) -> Result<(), kube::Error> {
-        let Some(mut current) = self.leases.get_opt(NAME).await? else {
+        let Some(mut current) = self.leases.get_opt(&self.name).await? else {
             return Ok(());
         };
         if self.is_ours(&current) {
@@ -118,7 +121,7 @@ impl Lease {
                 spec.lease_duration_seconds = Some(1);
             }
             self.leases
-                .replace(NAME, &PostParams::default(), &current)
+                .replace(&self.name, &PostParams::default(), &current)
                 .await?;
         }
         Ok(())

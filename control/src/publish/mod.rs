@@ -44,11 +44,7 @@ pub struct Publisher {
 impl Publisher {
     /// Waits to be elected, writes while elected, and so on until the process stops.
     pub async fn run(self) {
-        let lease = Lease::new(
-            &self.client,
-            &self.config.pod_namespace,
-            &self.config.pod_name,
-        );
+        let lease = Lease::new(&self.client, &self.config);
         while !self.stopping.is_cancelled() {
             if self
                 .stopping

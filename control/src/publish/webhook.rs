@@ -39,7 +39,8 @@ pub(super) async fn keep_certificate(publisher: &Publisher) {
     let secrets: Api<Secret> =
         Api::namespaced(publisher.client.clone(), &publisher.config.pod_namespace);
     let names = publisher.config.service_names(INJECTOR);
-    let watch = watcher::watch_object(secrets.clone(), INJECTOR_CERTS).default_backoff();
+    let name = publisher.config.revision.name_of(INJECTOR_CERTS);
+    let watch = watcher::watch_object(secrets.clone(), &name).default_backoff();
     let mut watch = std::pin::pin!(watch);
     let mut authority = publisher.authority.subscribe();
     let mut current: Option<Option<Secret>> = None;
@@ -50,7 +51,7 @@ pub(super) async fn keep_certificate(publisher: &Publisher) {
             && let Some(reason) = wrong(secret.as_ref(), &names, &signer.roots_pem())
         {
             info!(reason, "Making a certificate for the webhook.");
-            match write(&signer, &secrets, &names).await {
+            match write(&signer, &secrets, &name, &names).await {
                 Ok(written) => current = Some(Some(written)),
                 Err(error) => {
                     warn!(%error, "The webhook's certificate could not be made; it is retried.");
@@ -116,6 +117,7 @@ fn wrong(secret: Option<&Secret>, names: &[String], roots: &str) -> Option<&'sta
 async fn write(
     authority: &Authority,
     secrets: &Api<Secret>,
+    name: &str,
     names: &[String],
 ) -> Result<Secret, Error> {
     let issued = authority.issue(&Subject::Server(names.to_vec()), LIFE)?;
@@ -127,7 +129,7 @@ async fn write(
     let data = entries.map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes())));
     let secret = Secret {
         metadata: ObjectMeta {
-            name: Some(INJECTOR_CERTS.to_owned()),
+            name: Some(name.to_owned()),
             ..ObjectMeta::default()
         },
         type_: Some(SECRET_TYPE.to_owned()),
@@ -135,8 +137,6 @@ async fn write(
         ..Secret::default()
     };
     let apply = PatchParams::apply(MANAGER).force();
-    let written = secrets
-        .patch(INJECTOR_CERTS, &apply, &Patch::Apply(&secret))
-        .await;
-    written.map_err(|error| Error::kubernetes(format!("write Secret {INJECTOR_CERTS}"), error))
+    let written = secrets.patch(name, &apply, &Patch::Apply(&secret)).await;
+    written.map_err(|error| Error::kubernetes(format!("write Secret {name}"), error))
 }
