@@ -1,4 +1,6 @@
-//! Serves an application over HTTP/1.1 and HTTP/2 without TLS until the process is told to end.
+//! Serves an application over HTTP/1.1 and HTTP/2 until the process is told to end.
+
+mod encrypted;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,6 +13,8 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use self::encrypted::Encrypted;
 
 /// How long open requests may finish after the process was told to end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -26,6 +30,12 @@ pub(crate) struct Ends {
 
 impl Connected<IncomingStream<'_, Immediate>> for Ends {
     fn connect_info(stream: IncomingStream<'_, Immediate>) -> Self {
+        *stream.remote_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Encrypted>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, Encrypted>) -> Self {
         *stream.remote_addr()
     }
 }
@@ -90,8 +100,31 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "Serving HTTP.");
+    serve_on(Immediate(listener), application, stop).await
+}
+
+/// As [`serve`], over TLS with a certificate that nobody vouches for.
+pub(crate) async fn serve_tls(
+    listener: TcpListener,
+    application: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, "Serving HTTPS.");
+    let listener = Encrypted::new(Immediate(listener))?;
+    serve_on(listener, application, stop).await
+}
+
+async fn serve_on<L>(
+    listener: L,
+    application: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()>
+where
+    L: Listener<Addr = Ends>,
+    Ends: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let service = application.into_make_service_with_connect_info::<Ends>();
-    let serving = axum::serve(Immediate(listener), service)
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
     let deadline = async {

@@ -1,5 +1,5 @@
 //! A server for tests that says who answered: HTTP/1.1, HTTP/2, gRPC and WebSocket on each HTTP
-//! port, and TCP and UDP that send back what they get.
+//! port, plain or over TLS, and TCP and UDP that send back what they get.
 
 mod http;
 mod transport;
@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Port for HTTP/1.1, HTTP/2, gRPC and WebSocket; may be given many times.
     #[arg(long)]
     http: Vec<u16>,
+    /// As `--http`, over TLS with a certificate that nobody vouches for; may be given many times.
+    #[arg(long)]
+    https: Vec<u16>,
     /// Port that sends back every byte; may be given many times.
     #[arg(long)]
     tcp: Vec<u16>,
@@ -54,6 +57,14 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> anyhow::Re
             stop.clone(),
         ));
     }
+    for port in options.https {
+        let listener = server::listen(options.bind, port).await?;
+        servers.spawn(server::serve_tls(
+            listener,
+            http::router(name.clone()),
+            stop.clone(),
+        ));
+    }
     for port in options.tcp {
         let listener = server::listen(options.bind, port).await?;
         servers.spawn(transport::serve_tcp(listener, None, stop.clone()));
@@ -72,7 +83,7 @@ pub(crate) async fn run(options: Options, stop: CancellationToken) -> anyhow::Re
     }
     anyhow::ensure!(
         !servers.is_empty(),
-        "no port is given; use --http, --tcp, --banner or --udp"
+        "no port is given; use --http, --https, --tcp, --banner or --udp"
     );
     let at_once = async {
         if options.exit_on_term {

@@ -122,6 +122,7 @@ async fn udp_sends_back_every_datagram() {
 async fn ends_at_once_when_told_to() {
     let options = Options {
         http: vec![0],
+        https: vec![0],
         tcp: vec![0],
         banner: vec![],
         udp: vec![0],
