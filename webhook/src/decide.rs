@@ -1,5 +1,8 @@
 //! Whether a pod is injected: the policy inside Istio's webhook, rule by rule in its order. The
 //! selectors of the webhook configuration have had their say before.
+//!
+//! [`decide`] answers; `explain(&pod, namespace, &config.injection) -> Vec<Step>` lists the rules
+//! that lead to the answer, the last of which is the one that decides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,44 +63,93 @@ impl fmt::Display for Reason {
     }
 }
 
+/// One rule that was looked at on the way to a decision. Displayed as what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The rule.
+    pub rule: Reason,
+    /// What it decides; `None` if it leaves the decision to the rules after it.
+    pub inject: Option<bool>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.inject.is_some() {
+            return self.rule.fmt(formatter);
+        }
+        formatter.write_str(match self.rule {
+            Reason::HostNetwork => "the pod has a network of its own",
+            Reason::SystemNamespace => "the namespace does not belong to Kubernetes",
+            Reason::Pod => {
+                "neither label nor annotation sidecar.istio.io/inject of the pod is true or false"
+            }
+            Reason::NeverSelector => "no selector of neverInjectSelector matches the pod",
+            Reason::AlwaysSelector => "no selector of alwaysInjectSelector matches the pod",
+            Reason::Policy => "the policy says nothing",
+        })
+    }
+}
+
 /// Decides about a pod that is created in a namespace.
 #[must_use]
 pub fn decide(pod: &Pod, namespace: &str, config: &InjectionConfig) -> Decision {
-    if pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true) {
-        return Decision {
-            inject: false,
-            reason: Reason::HostNetwork,
-        };
+    first_decision(steps(pod, namespace, config))
+}
+
+fn first_decision(mut steps: impl Iterator<Item = Step>) -> Decision {
+    let decided = steps.find_map(|step| Some((step.rule, step.inject?)));
+    let (reason, inject) = decided.unwrap_or((Reason::Policy, false));
+    Decision { inject, reason }
+}
+
+/// The rules that are looked at for a pod that is created in a namespace, in their order, up to the
+/// one that decides: [`decide`] in slow motion.
+#[must_use]
+pub fn explain(pod: &Pod, namespace: &str, config: &InjectionConfig) -> Vec<Step> {
+    let mut looked_at = Vec::new();
+    for step in steps(pod, namespace, config) {
+        looked_at.push(step);
+        if step.inject.is_some() {
+            break;
+        }
     }
-    if SYSTEM_NAMESPACES.contains(&namespace) {
-        return Decision {
-            inject: false,
-            reason: Reason::SystemNamespace,
-        };
-    }
-    if let Some(inject) = wish(pod) {
-        return Decision {
-            inject,
-            reason: Reason::Pod,
-        };
-    }
+    looked_at
+}
+
+/// All rules in their order; each is worked out only when it is asked for.
+fn steps<'a>(
+    pod: &'a Pod,
+    namespace: &'a str,
+    config: &'a InjectionConfig,
+) -> impl Iterator<Item = Step> + 'a {
     let labels = pod.metadata.labels.as_ref().unwrap_or(&NO_LABELS);
-    if policy::any_matches(&config.never_inject, labels) {
-        return Decision {
-            inject: false,
-            reason: Reason::NeverSelector,
-        };
-    }
-    if policy::any_matches(&config.always_inject, labels) {
-        return Decision {
-            inject: true,
-            reason: Reason::AlwaysSelector,
-        };
-    }
-    Decision {
-        inject: config.policy == Policy::Enabled,
-        reason: Reason::Policy,
-    }
+    let rules = [
+        Reason::HostNetwork,
+        Reason::SystemNamespace,
+        Reason::Pod,
+        Reason::NeverSelector,
+        Reason::AlwaysSelector,
+        Reason::Policy,
+    ];
+    rules.into_iter().map(move |rule| Step {
+        rule,
+        inject: match rule {
+            Reason::HostNetwork => uses_node_network(pod).then_some(false),
+            Reason::SystemNamespace => SYSTEM_NAMESPACES.contains(&namespace).then_some(false),
+            Reason::Pod => wish(pod),
+            Reason::NeverSelector => {
+                policy::any_matches(&config.never_inject, labels).then_some(false)
+            }
+            Reason::AlwaysSelector => {
+                policy::any_matches(&config.always_inject, labels).then_some(true)
+            }
+            Reason::Policy => Some(config.policy == Policy::Enabled),
+        },
+    })
+}
+
+fn uses_node_network(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
 }
 
 /// What the pod itself wants.

@@ -34,7 +34,7 @@ mod template;
 mod warnings;
 
 pub use config::Config;
-pub use decide::{Decision, Reason};
+pub use decide::{Decision, Reason, Step};
 pub use error::{InjectError, Problem};
 pub use inject::{Injection, Injector, Outcome, Target};
 pub use kube_inject::{Manifests, kube_inject};

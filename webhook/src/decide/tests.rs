@@ -99,3 +99,30 @@ alwaysInjectSelector: [{matchLabels: {app: web}}]
         (false, Reason::NeverSelector)
     );
 }
+
+#[test]
+fn an_explanation_ends_with_the_rule_that_decides() {
+    let config = config("neverInjectSelector: [{matchLabels: {app: other}}]");
+    let explained = |pod: serde_json::Value| {
+        let pod = serde_json::from_value(pod).unwrap();
+        let steps = explain(&pod, "shop", &config);
+        let decision = decide(&pod, "shop", &config);
+        let last = steps.last().unwrap();
+        assert_eq!(
+            (last.rule, last.inject),
+            (decision.reason, Some(decision.inject))
+        );
+        let (_, before) = steps.split_last().unwrap();
+        assert!(before.iter().all(|step| step.inject.is_none()));
+        steps.iter().map(Step::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(explained(pod(None, None)).len(), 6);
+    assert_eq!(
+        explained(pod(Some("false"), None)),
+        [
+            "the pod has a network of its own",
+            "the namespace does not belong to Kubernetes",
+            "label or annotation sidecar.istio.io/inject of the pod says so",
+        ]
+    );
+}
