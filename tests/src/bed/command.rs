@@ -1,4 +1,4 @@
-//! Commands in pods, and `kubectl` on the host.
+//! Commands in pods, and `kubectl` and `lateenctl` on the host.
 
 use std::process::Stdio;
 
@@ -112,20 +112,35 @@ impl Bed {
     /// # Errors
     /// When it is not there or fails; the message holds what it printed.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let output = self
-            .kubectl_command(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("Running kubectl")?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let output = Output {
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-            success: output.status.success(),
-        };
-        output
+        run(&mut self.kubectl_command(arguments))
+            .await?
             .stdout()
             .with_context(|| format!("kubectl {}", arguments.join(" ")))
     }
+}
+
+/// `lateenctl` of the cluster under test: the program of `LATEENCTL`, or of the `PATH`.
+#[must_use]
+pub fn lateenctl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("LATEENCTL").unwrap_or("lateenctl".into()));
+    command.args(arguments);
+    command
+}
+
+/// Runs a program of the host to its end.
+///
+/// # Errors
+/// When it could not be started; a failing program is no error.
+pub async fn run(command: &mut Command) -> Result<Output> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| format!("Running {command:?}"))?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Output {
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+        success: output.status.success(),
+    })
 }

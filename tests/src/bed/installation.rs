@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::Bed;
+use super::{Bed, hub_and_tag, lateenctl, run};
 
 /// Sidecars ask for less than the charts' defaults, so that a small machine holds many.
 const SMALL_SIDECARS: [&str; 2] = [
@@ -31,6 +31,18 @@ pub fn values(hub: &str, tag: &str) -> Vec<String> {
         .chain(sidecars)
         .flat_map(|value| ["--set".to_owned(), value])
         .collect()
+}
+
+/// Installs as the cluster under test was, with further flags of `lateenctl install`; what is told of it.
+///
+/// # Errors
+/// When the installation fails; the message holds all that was told.
+pub async fn install(flags: &[&str]) -> Result<String> {
+    let (hub, tag) = hub_and_tag();
+    let mut command = lateenctl(&["install", "-y"]);
+    let output = run(command.args(values(&hub, &tag)).args(flags)).await?;
+    let told = output.stderr.clone();
+    output.stdout().map(|_| told)
 }
 
 /// What every object of an installation was when it was looked at, by `kind/name`: a value that

@@ -39,6 +39,17 @@ pub fn service_account(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } })
 }
 
+/// A pod of its own made from `template`; the ServiceAccount that it runs as is not with it.
+#[must_use]
+pub fn pod(name: &str, template: &Value) -> Value {
+    let mut pod = template.clone();
+    merge(
+        &mut pod,
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name } }),
+    );
+    pod
+}
+
 /// A Deployment of `template`, with the ServiceAccount it runs as.
 #[must_use]
 pub fn deployment(app: &str, replicas: usize, template: &Value) -> Vec<Value> {

@@ -64,6 +64,17 @@ impl Bed {
         self.get(pod, port, path).await.map(Metrics)
     }
 
+    /// What the kubelet of a pod counts, such as `prober_probe_total`: what came of probes, by container.
+    ///
+    /// # Errors
+    /// When the pod is on no node yet, or `kubectl` fails.
+    pub async fn probes(&self, pod: &Pod) -> Result<Metrics> {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+        let node = node.context("a pod without a node")?;
+        let path = format!("/api/v1/nodes/{node}/proxy/metrics/probes");
+        self.kubectl(&["get", "--raw", &path]).await.map(Metrics)
+    }
+
     /// The body of `GET path` on a port of a pod, through the API server.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! The cluster is the one of `KUBECONFIG`; the images are `LATEEN_HUB/NAME:LATEEN_TAG`. `cargo xtask
 //! test cluster` sets all three.
 
+pub mod admission;
 mod command;
 pub mod inside;
 pub mod installation;
@@ -26,7 +27,7 @@ use kube::discovery::pinned_kind;
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-pub use self::command::Output;
+pub use self::command::{Output, lateenctl, run};
 pub use self::metrics::Metrics;
 pub use self::report::Report;
 pub use self::wait::{eventually, is_ready, within};
@@ -61,7 +62,11 @@ impl Bed {
         Self::labelled(test, json!({})).await
     }
 
-    async fn labelled(test: &str, labels: Value) -> Result<Self> {
+    /// A fresh namespace with these labels.
+    ///
+    /// # Errors
+    /// When there is no cluster, or it refuses.
+    pub async fn labelled(test: &str, labels: Value) -> Result<Self> {
         let client = client().await?;
         let namespace = format!("{test}-{:05x}", fastrand::u32(..0x10_0000));
         let object: Namespace =

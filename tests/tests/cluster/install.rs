@@ -1,14 +1,13 @@
 //! Installing again changes nothing, with the command line and with Helm, and injection by hand.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
-use lateen_tests::bed::installation::{Installed, values};
+use lateen_tests::bed::installation::{Installed, install, values};
 use lateen_tests::bed::manifest::{client, deployment, service, template};
 use lateen_tests::bed::scene::{ECHO, PORTS, Scene};
-use lateen_tests::bed::{self, Bed};
+use lateen_tests::bed::{self, Bed, lateenctl};
 use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
@@ -25,7 +24,7 @@ async fn installing_again_changes_nothing() -> Result<()> {
     let system = Bed::existing("istio-system").await?;
     let before = Installed::look(&system).await?;
     ensure!(before != Installed::default(), "nothing is installed");
-    ensure_unchanged(&install().await?)?;
+    ensure_unchanged(&install(&[]).await?)?;
     let changes = Installed::look(&system).await?.changes_since(&before);
     ensure!(changes.is_empty(), "{changes:#?}");
     Ok(())
@@ -52,10 +51,10 @@ async fn helm_takes_over_changes_nothing_again_and_gives_back() -> Result<()> {
     system
         .kubectl(&["delete", "secret", "--selector", "owner=helm"])
         .await?;
-    install().await?;
+    install(&[]).await?;
     let restarted = Installed::look(&system).await?.pods().changes_since(&pods);
     ensure!(restarted.is_empty(), "giving back: {restarted:#?}");
-    ensure_unchanged(&install().await?)
+    ensure_unchanged(&install(&[]).await?)
 }
 
 #[tokio::test]
@@ -71,9 +70,9 @@ async fn workloads_injected_by_hand_are_in_the_mesh() -> Result<()> {
         folder.path().join("injected.yaml"),
     );
     std::fs::write(&plain, list.to_string())?;
-    let mut command = lateenctl();
-    command.args(["kube-inject", "--namespace", &bed.namespace, "--filename"]);
-    std::fs::write(&injected, run(command.arg(&plain)).await?.0)?;
+    let inject = ["kube-inject", "--namespace", &bed.namespace, "--filename"];
+    let printed = bed::run(lateenctl(&inject).arg(&plain)).await?.stdout()?;
+    std::fs::write(&injected, printed)?;
     let file = injected.display().to_string();
     bed.kubectl(&["apply", "--filename", &file]).await?;
 
@@ -96,14 +95,6 @@ async fn workloads_injected_by_hand_are_in_the_mesh() -> Result<()> {
     })
     .await?;
     scene.bed.end().await
-}
-
-/// Installs as the cluster under test was, and returns what is told of it.
-async fn install() -> Result<String> {
-    let (hub, tag) = bed::hub_and_tag();
-    let mut command = lateenctl();
-    command.args(["install", "-y"]).args(values(&hub, &tag));
-    Ok(run(&mut command).await?.1)
 }
 
 fn ensure_unchanged(told: &str) -> Result<()> {
@@ -137,22 +128,5 @@ async fn upgrade(release: &str, chart: &str, flags: &[&str]) -> Result<()> {
     if chart == "istiod" {
         helm.args(values(&hub, &tag));
     }
-    run(&mut helm).await.map(drop)
-}
-
-fn lateenctl() -> Command {
-    Command::new(std::env::var_os("LATEENCTL").unwrap_or_else(|| "lateenctl".into()))
-}
-
-/// Standard output and standard error of a program that must succeed.
-async fn run(command: &mut Command) -> Result<(String, String)> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .with_context(|| format!("Running {command:?}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    ensure!(output.status.success(), "{command:?}: {stdout} {stderr}");
-    Ok((stdout, stderr))
+    bed::run(&mut helm).await?.stdout().map(drop)
 }
