@@ -41,14 +41,19 @@ const PARALLEL: Run = Run {
 const DISRUPTIVE: Run = Run {
     stage: "cluster: disruptive tests",
     program: "disruptive",
-    arguments: &["--test-threads=1", "--skip=outage::", "--skip=rollout::"],
+    arguments: &[
+        "--test-threads=1",
+        "--skip=outage::",
+        "--skip=revision::",
+        "--skip=rollout::",
+    ],
 };
 
 /// Pods are replaced under load, in a race of milliseconds with the kubelet.
 const ROLLOUT: Run = Run {
     stage: "cluster: roll-outs",
     program: "disruptive",
-    arguments: &["--test-threads=1", "rollout::"],
+    arguments: &["--test-threads=1", "revision::", "rollout::"],
 };
 
 /// Five minutes without control.
