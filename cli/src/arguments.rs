@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lateen_api::Duration;
-use lateen_wire::names;
+use lateen_wire::{Revision, names};
 
 use crate::values::Sources;
 
@@ -131,8 +131,11 @@ const UNINSTALL_EXAMPLES: &str = "Examples:
   # Remove the mesh; its API, its resources and its root certificate stay for a later installation
   lateenctl uninstall -y
 
-  # Remove those too
-  lateenctl uninstall --purge -y";
+  # Remove those too, and all revisions
+  lateenctl uninstall --purge -y
+
+  # Remove one of several revisions
+  lateenctl uninstall --revision canary -y";
 
 const VERSION_EXAMPLES: &str = "Examples:
   # All versions
@@ -210,7 +213,10 @@ pub struct Install {
 /// Flags of `uninstall`.
 #[derive(Debug, Args)]
 pub struct Uninstall {
-    /// Remove the custom resource definitions, with all resources of these kinds, and the root
+    /// Remove this revision alone [default: the only one there is]
+    #[arg(short = 'r', long)]
+    pub revision: Option<Revision>,
+    /// Remove all revisions, the custom resource definitions, with all resources of these kinds, and the root
     /// certificate too
     #[arg(long)]
     pub purge: bool,

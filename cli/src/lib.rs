@@ -2,11 +2,13 @@
 //! `istioctl`, with the same commands and flags.
 //!
 //! [`values`] reads what a user asks for, [`manifest`] builds the objects from it, [`install`] and
-//! [`uninstall`] bring a cluster there and back. [`console`] is the only place that prints.
+//! [`uninstall`] bring a cluster there and back. [`hooks`] are the injectors that a cluster knows.
+//! [`console`] is the only place that prints.
 
 pub mod arguments;
 pub mod cluster;
 pub mod console;
+pub mod hooks;
 pub mod install;
 pub mod kube_inject;
 pub mod manifest;
@@ -16,6 +18,9 @@ pub mod values;
 pub mod version;
 
 mod wait;
+
+#[cfg(test)]
+mod fake_cluster;
 
 use anyhow::Result;
 

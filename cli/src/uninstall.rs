@@ -1,30 +1,34 @@
 //! `lateenctl uninstall`: removes what `install` applied and what the control plane wrote itself.
-//! Webhook configurations go first, so that no pod is held up by an injector that is gone.
+//! Webhook configurations go first, so that no pod is held up by an injector that is gone; so do tags
+//! that lead to it.
 //!
-//! The custom resource definitions, with everybody's resources, and the root certificate, by which
-//! running sidecars know each other, stay for a later installation unless `--purge` is given.
-//! The namespace stays: others may have put things there.
+//! What revisions share stays while there is another one. The custom resource definitions, with
+//! everybody's resources, and the root certificate, by which running sidecars know each other, stay
+//! for a later installation unless `--purge` is given. The namespace stays: others may have put things
+//! there.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
-use lateen_wire::names;
+use lateen_wire::{Revision, names};
 
 use crate::arguments::{Connection, Uninstall};
 use crate::cluster::connect;
 use crate::console::Console;
-use crate::manifest::{COMPONENTS, MANAGED_LABEL, MANAGED_VALUE};
+use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
 use crate::wait::{Patience, State};
 
 /// How long pods may take to end: their grace period and some more.
@@ -33,26 +37,42 @@ const END_OF_PODS: Duration = Duration::from_secs(90);
 /// Uninstalls.
 ///
 /// # Errors
-/// The user declines, or the API server refuses to list or delete something.
+/// Several revisions are installed and none is named, the user declines, or the API server refuses
+/// to list or delete something.
 pub async fn run(connection: &Connection, options: &Uninstall, console: &Console) -> Result<()> {
-    let namespace = connection.system_namespace();
     let client = connect(connection).await?;
+    remove(client, connection.system_namespace(), options, console).await
+}
+
+async fn remove(
+    client: Client,
+    namespace: &str,
+    options: &Uninstall,
+    console: &Console,
+) -> Result<()> {
+    let installed = installed(&client, namespace).await?;
+    let doomed = doomed(&installed, options.revision.as_ref(), options.purge)?;
     if !options.skip_confirmation {
-        let what = if options.purge {
-            ", all of its custom resources and its root certificate"
-        } else {
-            ""
-        };
-        console.confirm(&format!(
-            "This removes the mesh in namespace {namespace}{what}."
-        ))?;
+        console.confirm(&question(namespace, &doomed, options.purge))?;
     }
-    let removal = Removal {
-        client,
-        namespace,
-        console,
-    };
-    let removed = removal.run(options.purge).await?;
+    let mut removed = 0;
+    for revision in &doomed {
+        let removal = Removal {
+            client: client.clone(),
+            namespace,
+            revision,
+            console,
+        };
+        removed += removal.run().await?;
+    }
+    if installed.is_subset(&doomed) {
+        let shared = Shared {
+            client,
+            namespace,
+            console,
+        };
+        removed += shared.run(options.purge).await?;
+    }
     if removed == 0 {
         console.note(&format!("Nothing is installed in namespace {namespace}."));
     }
@@ -60,15 +80,81 @@ pub async fn run(connection: &Connection, options: &Uninstall, console: &Console
     Ok(())
 }
 
+/// The revisions whose objects there are in a namespace.
+async fn installed(client: &Client, namespace: &str) -> Result<BTreeSet<Revision>> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let failed = || format!("cannot list what is installed in namespace {namespace}");
+    let maps = maps.list(&ours()).await.with_context(failed)?;
+    let deployments = deployments.list(&ours()).await.with_context(failed)?;
+    let revision = |labels: &std::collections::BTreeMap<String, String>| {
+        labels.get(names::REVISION)?.parse().ok()
+    };
+    let of_maps = maps.iter().filter_map(|map| revision(map.labels()));
+    let of_deployments = deployments
+        .iter()
+        .filter_map(|deployment| revision(deployment.labels()));
+    Ok(of_maps.chain(of_deployments).collect())
+}
+
+/// Which revisions are to go. What only parts of are there may go too.
+fn doomed(
+    installed: &BTreeSet<Revision>,
+    named: Option<&Revision>,
+    purge: bool,
+) -> Result<BTreeSet<Revision>> {
+    match named {
+        Some(revision) if purge && installed.iter().any(|other| other != revision) => bail!(
+            "--purge removes what all revisions share, and there are others than {revision}: {}; leave out --revision to remove them all, or --purge to keep them",
+            listed(installed)
+        ),
+        Some(revision) => Ok(BTreeSet::from([revision.clone()])),
+        None if purge || installed.len() == 1 => Ok(installed
+            .iter()
+            .cloned()
+            .chain(at_least(installed))
+            .collect()),
+        None if installed.is_empty() => Ok(at_least(installed).into_iter().collect()),
+        None => bail!(
+            "several revisions are installed: {}; name one by --revision, or remove all by --purge",
+            listed(installed)
+        ),
+    }
+}
+
+/// Where nothing tells a revision, the default one's leavings are looked for.
+fn at_least(installed: &BTreeSet<Revision>) -> Option<Revision> {
+    installed.is_empty().then(Revision::default)
+}
+
+fn listed(revisions: &BTreeSet<Revision>) -> String {
+    let names: Vec<&str> = revisions.iter().map(Revision::as_str).collect();
+    names.join(", ")
+}
+
+fn question(namespace: &str, doomed: &BTreeSet<Revision>, purge: bool) -> String {
+    let more = if purge {
+        ", all of its custom resources and its root certificate"
+    } else {
+        ""
+    };
+    format!(
+        "This removes the mesh in namespace {namespace}, revision {}{more}.",
+        listed(doomed)
+    )
+}
+
+/// Takes one revision away.
 struct Removal<'a> {
     client: Client,
     namespace: &'a str,
+    revision: &'a Revision,
     console: &'a Console,
 }
 
 impl Removal<'_> {
-    /// Removes everything, and returns how many objects that were.
-    async fn run(&self, purge: bool) -> Result<usize> {
+    /// Removes everything that is the revision's own, and returns how many objects that were.
+    async fn run(&self) -> Result<usize> {
         let hooks = [
             kind::<MutatingWebhookConfiguration>(),
             kind::<ValidatingWebhookConfiguration>(),
@@ -81,6 +167,7 @@ impl Removal<'_> {
             kind::<Deployment>(),
             kind::<Service>(),
             kind::<PodDisruptionBudget>(),
+            kind::<NetworkPolicy>(),
         ];
         removed += self
             .step("Control plane and injector", self.in_namespace(&workloads))
@@ -96,22 +183,14 @@ impl Removal<'_> {
         removed += self
             .step("Configuration and roles", self.in_namespace(&settings))
             .await?;
-        removed += self.step("Cluster roles", self.cluster_roles()).await?;
-
-        // With control gone, nobody writes these again.
+        let roles = [kind::<ClusterRoleBinding>(), kind::<ClusterRole>()];
+        removed += self.step("Cluster roles", self.in_cluster(&roles)).await?;
         removed += self
-            .step("Root certificates of namespaces", self.root_config_maps())
+            .step(
+                "Certificate and lease of the control plane",
+                self.written_by_control(),
+            )
             .await?;
-        let written = self.written_by_control(purge);
-        removed += self
-            .step("Secrets and lease of the control plane", written)
-            .await?;
-        if purge {
-            let kinds = [kind::<CustomResourceDefinition>()];
-            removed += self
-                .step("Custom resource definitions", self.in_cluster(&kinds))
-                .await?;
-        }
         Ok(removed)
     }
 
@@ -120,44 +199,95 @@ impl Removal<'_> {
         what: &str,
         removal: impl Future<Output = Result<usize>>,
     ) -> Result<usize> {
-        let started = Instant::now();
-        let count = removal.await?;
-        if count > 0 {
-            self.console
-                .done(&format!("{what}: {count} removed"), started.elapsed());
-        }
-        Ok(count)
+        step(what, removal, self.console).await
     }
 
-    /// All of our objects of some kinds of the whole cluster.
+    /// The revision's objects of some kinds of the whole cluster, unless they belong to a mesh in
+    /// another namespace.
     async fn in_cluster(&self, kinds: &[ApiResource]) -> Result<usize> {
+        let is_here = |object: &DynamicObject| belongs_to(object, self.namespace);
         let mut count = 0;
         for kind in kinds {
             let api = Api::all_with(self.client.clone(), kind);
-            count += delete_ours(&api, kind, |_| true).await?;
+            count += delete_all(&api, kind, &of(self.revision), is_here).await?;
         }
         Ok(count)
     }
 
-    /// All of our objects of some kinds in the control plane's namespace.
+    /// The revision's objects of some kinds in the control plane's namespace.
     async fn in_namespace(&self, kinds: &[ApiResource]) -> Result<usize> {
         let mut count = 0;
         for kind in kinds {
             let api = Api::namespaced_with(self.client.clone(), self.namespace, kind);
-            count += delete_ours(&api, kind, |_| true).await?;
+            count += delete_all(&api, kind, &of(self.revision), |_| true).await?;
         }
         Ok(count)
     }
 
-    /// Cluster roles and bindings of this control plane, whose namespace ends their names.
-    async fn cluster_roles(&self) -> Result<usize> {
-        let ours = COMPONENTS.map(|component| format!("{}-{}", component.name(), self.namespace));
-        let mut count = 0;
-        for kind in [kind::<ClusterRoleBinding>(), kind::<ClusterRole>()] {
-            let api = Api::all_with(self.client.clone(), &kind);
-            count += delete_ours(&api, &kind, |object| ours.contains(&object.name_any())).await?;
-        }
+    /// The injector's certificate and control's Lease.
+    async fn written_by_control(&self) -> Result<usize> {
+        let (secret, lease) = (kind::<Secret>(), kind::<Lease>());
+        let secrets = Api::namespaced_with(self.client.clone(), self.namespace, &secret);
+        let leases = Api::namespaced_with(self.client.clone(), self.namespace, &lease);
+        let own = |name| self.revision.name_of(name);
+        let mut count = delete(&secrets, &secret, &own(names::INJECTOR_CERTS)).await?;
+        count += delete(&leases, &lease, &own(names::LEADER_LEASE)).await?;
         Ok(count)
+    }
+
+    /// Waits until the control plane's pods are gone.
+    async fn wait_for_pods(&self) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
+        let check = || async {
+            let left: Vec<String> = pods
+                .list(&of(self.revision))
+                .await?
+                .iter()
+                .map(ResourceExt::name_any)
+                .collect();
+            if left.is_empty() {
+                Ok(State::Ready)
+            } else {
+                Ok(State::Waiting(format!("still ending: {}", left.join(", "))))
+            }
+        };
+        Patience::new(END_OF_PODS)
+            .until("Pods of the control plane end", self.console, check)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Takes away what all revisions share.
+struct Shared<'a> {
+    client: Client,
+    namespace: &'a str,
+    console: &'a Console,
+}
+
+impl Shared<'_> {
+    /// Removes the published roots and, to purge, the root itself and the API.
+    async fn run(&self, purge: bool) -> Result<usize> {
+        // With control gone, nobody writes these again.
+        let mut removed = step(
+            "Root certificates of namespaces",
+            self.root_config_maps(),
+            self.console,
+        )
+        .await?;
+        if purge {
+            let secret = kind::<Secret>();
+            let secrets = Api::namespaced_with(self.client.clone(), self.namespace, &secret);
+            let root = delete(&secrets, &secret, names::ROOT_SECRET);
+            removed += step("Root certificate", root, self.console).await?;
+
+            let definition = kind::<CustomResourceDefinition>();
+            let definitions = Api::all_with(self.client.clone(), &definition);
+            let all = ours();
+            let definitions = delete_all(&definitions, &definition, &all, |_| true);
+            removed += step("Custom resource definitions", definitions, self.console).await?;
+        }
+        Ok(removed)
     }
 
     /// The root certificate's ConfigMap in every namespace.
@@ -177,55 +307,44 @@ impl Removal<'_> {
         }
         Ok(count)
     }
+}
 
-    /// The injector's certificate, control's Lease and, to purge, the root itself.
-    async fn written_by_control(&self, purge: bool) -> Result<usize> {
-        let (secret, lease) = (kind::<Secret>(), kind::<Lease>());
-        let secrets = Api::namespaced_with(self.client.clone(), self.namespace, &secret);
-        let leases = Api::namespaced_with(self.client.clone(), self.namespace, &lease);
-        let mut count = delete(&secrets, &secret, names::INJECTOR_CERTS).await?;
-        count += delete(&leases, &lease, names::LEADER_LEASE).await?;
-        if purge {
-            count += delete(&secrets, &secret, names::ROOT_SECRET).await?;
-        }
-        Ok(count)
+async fn step(
+    what: &str,
+    removal: impl Future<Output = Result<usize>>,
+    console: &Console,
+) -> Result<usize> {
+    let started = Instant::now();
+    let count = removal.await?;
+    if count > 0 {
+        console.done(&format!("{what}: {count} removed"), started.elapsed());
     }
-
-    /// Waits until the control plane's pods are gone.
-    async fn wait_for_pods(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
-        let check = || async {
-            let left: Vec<String> = pods
-                .list(&ours())
-                .await?
-                .iter()
-                .map(ResourceExt::name_any)
-                .collect();
-            if left.is_empty() {
-                Ok(State::Ready)
-            } else {
-                Ok(State::Waiting(format!("still ending: {}", left.join(", "))))
-            }
-        };
-        Patience::new(END_OF_PODS)
-            .until("Pods of the control plane end", self.console, check)
-            .await?;
-        Ok(())
-    }
+    Ok(count)
 }
 
 fn kind<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
     ApiResource::erase::<K>(&())
 }
 
-/// Deletes those of our objects that are meant.
-async fn delete_ours(
+/// Whether an object of the whole cluster is that of the mesh in a namespace: webhook configurations
+/// lead to a Service there, the names of cluster roles end in it.
+fn belongs_to(object: &DynamicObject, namespace: &str) -> bool {
+    let service = object.data.pointer("/webhooks/0/clientConfig/service");
+    match service.and_then(|service| service.get("namespace")) {
+        Some(home) => home == namespace,
+        None => object.name_any().ends_with(&format!("-{namespace}")),
+    }
+}
+
+/// Deletes those of the selected objects that are meant.
+async fn delete_all(
     api: &Api<DynamicObject>,
     kind: &ApiResource,
+    selected: &ListParams,
     meant: impl Fn(&DynamicObject) -> bool,
 ) -> Result<usize> {
     let found = api
-        .list(&ours())
+        .list(selected)
         .await
         .with_context(|| format!("cannot list {}", kind.plural))?;
     let mut count = 0;
@@ -235,9 +354,17 @@ async fn delete_ours(
     Ok(count)
 }
 
-/// Selects what an installation made.
+/// Selects what installations made.
 fn ours() -> ListParams {
     ListParams::default().labels(&format!("{MANAGED_LABEL}={MANAGED_VALUE}"))
+}
+
+/// Selects what an installation of a revision made.
+fn of(revision: &Revision) -> ListParams {
+    ListParams::default().labels(&format!(
+        "{MANAGED_LABEL}={MANAGED_VALUE},{}={revision}",
+        names::REVISION
+    ))
 }
 
 /// Deletes one object; 0 if there is none.
@@ -246,5 +373,121 @@ async fn delete(api: &Api<DynamicObject>, kind: &ApiResource, name: &str) -> Res
         Ok(_) => Ok(1),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(0),
         Err(error) => Err(error).with_context(|| format!("cannot delete {} {name}", kind.kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake_cluster::FakeCluster;
+    use crate::manifest::Manifest;
+    use crate::values::{Sources, Values};
+
+    fn revisions(names: &[&str]) -> BTreeSet<Revision> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    /// A cluster with all objects of some revisions, and what their control planes write.
+    fn cluster(revisions: &[&str]) -> FakeCluster {
+        let mut objects = vec![
+            json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "istio-ca-root-cert", "namespace": "shop"}}),
+            json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": "istio-ca-secret", "namespace": "istio-system"}}),
+        ];
+        for revision in revisions {
+            let values = Values::load(&Sources {
+                revision: Some((*revision).to_owned()),
+                ..Sources::default()
+            });
+            let manifest = Manifest::build(&values.unwrap()).unwrap();
+            objects.extend(manifest.objects().map(|object| object.to_json().unwrap()));
+            let certs = manifest.revision.name_of(names::INJECTOR_CERTS);
+            objects.push(json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": certs, "namespace": "istio-system"}}));
+        }
+        FakeCluster::with(objects)
+    }
+
+    async fn uninstall(cluster: &FakeCluster, revision: Option<&str>, purge: bool) {
+        let options = Uninstall {
+            revision: revision.map(|revision| revision.parse().unwrap()),
+            purge,
+            skip_confirmation: true,
+        };
+        let console = Console::for_terminal();
+        remove(cluster.client(), "istio-system", &options, &console)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_of_two_revisions_leaves_the_other_as_it_was() {
+        let both = cluster(&["default", "canary"]);
+        uninstall(&both, Some("canary"), false).await;
+        assert_eq!(both.names(), cluster(&["default"]).names());
+        let first = both.changes().first().cloned().unwrap();
+        assert!(first.contains("mutatingwebhookconfigurations"), "{first}");
+
+        uninstall(&both, None, false).await;
+        let left = both.names();
+        let kept = |name: &String| {
+            name.starts_with("customresourcedefinitions/") || name == "secrets/istio-ca-secret"
+        };
+        assert!(left.iter().all(kept), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_purge_leaves_nothing_of_any_revision() {
+        let both = cluster(&["default", "canary"]);
+        uninstall(&both, None, true).await;
+        assert_eq!(both.names(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_mesh_elsewhere_keeps_its_objects() {
+        let object = |value: serde_json::Value| serde_json::from_value(value).unwrap();
+        let hook = object(
+            serde_json::json!({"metadata": {"name": "istio-sidecar-injector"},
+            "webhooks": [{"clientConfig": {"service": {"namespace": "mesh"}}}]}),
+        );
+        let role = object(json!({"metadata": {"name": "istiod-mesh"}, "rules": []}));
+        for found in [hook, role] {
+            assert!(belongs_to(&found, "mesh"));
+            assert!(!belongs_to(&found, "istio-system"));
+        }
+    }
+
+    #[test]
+    fn nothing_goes_that_is_not_meant() {
+        let canary: Revision = "canary".parse().unwrap();
+        let both = revisions(&["canary", "default"]);
+        for (installed, named, purge, expected) in [
+            (&both, Some(&canary), false, Ok(revisions(&["canary"]))),
+            (&both, None, true, Ok(both.clone())),
+            (&both, None, false, Err("name one by --revision")),
+            (&both, Some(&canary), true, Err("there are others")),
+            (
+                &revisions(&["canary"]),
+                None,
+                false,
+                Ok(revisions(&["canary"])),
+            ),
+            (
+                &revisions(&["canary"]),
+                Some(&canary),
+                true,
+                Ok(revisions(&["canary"])),
+            ),
+            (&revisions(&[]), None, false, Ok(revisions(&["default"]))),
+        ] {
+            match (doomed(installed, named, purge), expected) {
+                (Ok(doomed), Ok(expected)) => assert_eq!(doomed, expected),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (doomed, expected) => panic!("{doomed:?} is not {expected:?}"),
+            }
+        }
     }
 }

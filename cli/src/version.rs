@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::arguments::{Connection, OutputForm, Version as Options};
 use crate::cluster::connect;
 use crate::console::{Console, chain};
-use crate::manifest::{COMPONENTS, Component};
+use crate::manifest::{COMPONENTS, Component, query};
 
 /// Pods that are asked for in one request.
 const PAGE: u32 = 500;
@@ -95,14 +95,9 @@ async fn component_versions(
     namespace: &str,
     component: Component,
 ) -> Result<Vec<ComponentVersion>> {
-    let labels: Vec<String> = component
-        .selector()
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = pods
-        .list(&ListParams::default().labels(&labels.join(",")))
+        .list(&ListParams::default().labels(&query(&component.identity())))
         .await
         .with_context(|| format!("cannot list the pods of {namespace}"))?;
     let images = pods

@@ -153,6 +153,7 @@ fn failures_and_wrong_usage_have_different_exit_codes() {
         (&["kube-inject", "-f", "missing.yaml"], 1, "missing.yaml"),
         (&["kube-inject"], 2, "--filename"),
         (&["instal"], 2, "install"),
+        (&["uninstall", "-r", "1.2"], 2, "cannot be a revision"),
         (&["version", "--remote=false"], 0, ""),
     ] {
         let output = lateenctl(arguments, folder.path());

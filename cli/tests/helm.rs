@@ -29,7 +29,7 @@ fn charts_and_command_line_make_the_same_objects() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert!(files.len() >= 6, "the matrix is {files:?}");
+    assert!(files.len() >= 10, "the matrix is {files:?}");
     for file in &files {
         for namespace in NAMESPACES {
             let mut rendered = template("base", namespace, &[]);
@@ -50,7 +50,9 @@ fn charts_and_command_line_make_the_same_objects() {
 #[test]
 fn charts_refuse_what_the_command_line_refuses() {
     for assignment in [
-        "revision=canary",
+        "revision=Canary",
+        "revisionTags={Prod}",
+        "revisionTags={default}",
         "pilot.cni.enabled=true",
         "global.proxy.autoInject=maybe",
         "sidecarInjectorWebhook.reinvocationPolicy=Always",

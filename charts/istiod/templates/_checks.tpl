@@ -1,7 +1,12 @@
 {{/* Refuses values that would install something else than what they ask for. */}}
 {{- define "lateen.checks" -}}
-{{- if not (has .Values.revision (list "" "default")) }}
-{{- fail (printf "revision %q: only the default revision can be installed so far; leave `revision` empty" .Values.revision) }}
+{{- if not (regexMatch "^([a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?)?$" (.Values.revision | default "" | toString)) }}
+{{- fail (printf "revision %q: must be a DNS label of at most 40 lower-case letters, digits and dashes" (.Values.revision | default "" | toString)) }}
+{{- end }}
+{{- range .Values.revisionTags }}
+{{- if or (not (regexMatch "^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$" (toString .))) (eq (toString .) (include "lateen.revision" $)) }}
+{{- fail (printf "revisionTags %q: must be a DNS label of at most 40 lower-case letters, digits and dashes, and not the revision itself" (toString .)) }}
+{{- end }}
 {{- end }}
 {{- if .Values.pilot.cni.enabled }}
 {{- fail "pilot.cni.enabled: redirection by a CNI plugin is not provided yet; set it to false" }}

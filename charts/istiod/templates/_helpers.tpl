@@ -1,23 +1,32 @@
 {{/* Names and blocks that several templates use. Blocks that both components have take a dict: root
      (the chart's context) and what `lateen.control` or `lateen.injector` says. */}}
 
+{{/* The revision, and how the names of its objects end: not at all for the default one. */}}
+{{- define "lateen.revision" -}}
+{{ .Values.revision | default "default" }}
+{{- end }}
+
+{{- define "lateen.suffix" -}}
+{{- if ne (include "lateen.revision" .) "default" }}-{{ .Values.revision }}{{ end -}}
+{{- end }}
+
 {{- define "lateen.control" -}}
-{{ dict "app" "istiod" "name" "istiod" "istio" "pilot" "values" .Values.pilot | toJson }}
+{{ dict "app" "istiod" "component" "istiod" "istio" "pilot" "name" (printf "istiod%s" (include "lateen.suffix" .)) "revision" (include "lateen.revision" .) "values" .Values.pilot | toJson }}
 {{- end }}
 
 {{- define "lateen.injector" -}}
-{{ dict "app" "sidecar-injector" "name" "istio-sidecar-injector" "istio" "sidecar-injector" "values" .Values.sidecarInjectorWebhook | toJson }}
+{{ dict "app" "sidecar-injector" "component" "istio-sidecar-injector" "istio" "sidecar-injector" "name" (printf "istio-sidecar-injector%s" (include "lateen.suffix" .)) "revision" (include "lateen.revision" .) "values" .Values.sidecarInjectorWebhook | toJson }}
 {{- end }}
 
 {{- define "lateen.selector" -}}
 app: {{ .app }}
 istio: {{ .istio }}
+istio.io/rev: {{ .revision | quote }}
 {{- end }}
 
 {{- define "lateen.labels" -}}
 {{ include "lateen.selector" . }}
-istio.io/rev: default
-app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/name: {{ .component }}
 app.kubernetes.io/part-of: lateen
 {{- end }}
 
@@ -95,6 +104,34 @@ spec:
   selector:
     matchLabels:
       {{- include "lateen.selector" . | nindent 6 }}
+{{- end }}
+{{- end }}
+
+{{/* Nothing but the ports that a component serves, the list .ports, is reachable. */}}
+{{- define "lateen.networkPolicy" -}}
+{{- if .root.Values.global.networkPolicy.enabled -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "lateen.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "lateen.selector" . | nindent 6 }}
+  policyTypes:
+  - Ingress
+  - Egress
+  ingress:
+  - ports:
+    {{- range .ports }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+  egress:
+  - {}
 {{- end }}
 {{- end }}
 
@@ -190,7 +227,7 @@ spec:
 {{/* Environment variables of both components; pod fields by the downward API. */}}
 {{- define "lateen.podEnv" -}}
 - name: REVISION
-  value: default
+  value: {{ include "lateen.revision" . | quote }}
 - name: POD_NAME
   valueFrom:
     fieldRef:

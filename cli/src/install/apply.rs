@@ -17,7 +17,7 @@ pub(super) const MANAGER: &str = "lateenctl";
 
 /// What applying an object did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It did not exist.
     Created,
     /// It was different.
@@ -85,7 +85,7 @@ impl fmt::Display for Tally {
 }
 
 /// Applies objects.
-pub(super) struct Applier {
+pub(crate) struct Applier {
     client: Client,
     console: Console,
     dry_run: bool,
@@ -93,7 +93,7 @@ pub(super) struct Applier {
 }
 
 impl Applier {
-    pub(super) fn new(client: Client, console: Console, dry_run: bool, force: bool) -> Self {
+    pub(crate) fn new(client: Client, console: Console, dry_run: bool, force: bool) -> Self {
         Self {
             client,
             console,
@@ -104,7 +104,7 @@ impl Applier {
 
     /// Applies an object. Fields that somebody else changed since stay as they are, with a warning,
     /// unless the user forces ours.
-    pub(super) async fn apply(&self, object: &Object) -> Result<Outcome> {
+    pub(crate) async fn apply(&self, object: &Object) -> Result<Outcome> {
         let api = self.api(object);
         let failed = || format!("cannot apply {}", object.title());
         let before = api.get_opt(object.name()).await.with_context(failed)?;

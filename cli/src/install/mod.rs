@@ -26,7 +26,8 @@ use crate::manifest::{Component, Manifest, Object};
 use crate::values::Values;
 use crate::wait::{Patience, State};
 
-use apply::{Applier, Tally};
+pub(crate) use apply::Applier;
+use apply::Tally;
 
 /// Installs.
 ///
@@ -44,8 +45,8 @@ pub async fn run(connection: &Connection, options: &Install, console: &Console) 
     if !options.skip_confirmation && !options.dry_run {
         let version = env!("CARGO_PKG_VERSION");
         console.confirm(&format!(
-            "This installs Lateen {version} into namespace {}.",
-            manifest.namespace
+            "This installs Lateen {version}, revision {}, into namespace {}.",
+            manifest.revision, manifest.namespace
         ))?;
     }
 
@@ -57,7 +58,7 @@ pub async fn run(connection: &Connection, options: &Install, console: &Console) 
         console,
         patience: Patience::new(options.readiness_timeout.into()),
     };
-    strangers::refuse(&steps.client, &manifest.namespace).await?;
+    strangers::refuse(&steps.client, &manifest.namespace, &manifest.revision).await?;
     steps
         .ensure_namespace(&manifest.namespace, options.dry_run)
         .await?;
@@ -74,9 +75,13 @@ pub async fn run(connection: &Connection, options: &Install, console: &Console) 
     };
     console.done(&format!("{verb}: {tally}"), started.elapsed());
     if !options.dry_run {
+        let label = if manifest.revision.is_default() {
+            format!("{}=enabled", names::INJECTION)
+        } else {
+            format!("{}={}", names::REVISION, manifest.revision)
+        };
         console.note(&format!(
-            "Label a namespace to inject its new pods: kubectl label namespace default {}=enabled",
-            names::INJECTION
+            "Label a namespace to inject its new pods: kubectl label namespace default {label}"
         ));
     }
     Ok(())
@@ -93,7 +98,7 @@ struct Steps<'a> {
 impl Steps<'_> {
     /// All steps in order.
     async fn install(&self, manifest: &Manifest) -> Result<Tally> {
-        let namespace = manifest.namespace.as_str();
+        let (namespace, revision) = (manifest.namespace.as_str(), &manifest.revision);
         let mut tally = self
             .apply("Custom resource definitions", &manifest.definitions)
             .await?;
@@ -108,17 +113,17 @@ impl Steps<'_> {
 
         tally += self.apply("Control plane", &manifest.control).await?;
         self.wait("Control plane is ready", || {
-            rollout::check(&self.client, namespace, Component::Control)
+            rollout::check(&self.client, namespace, revision, Component::Control)
         })
         .await?;
         self.wait("Root certificate is published", || {
-            published::certificates(&self.client, namespace)
+            published::certificates(&self.client, namespace, revision)
         })
         .await?;
 
         tally += self.apply("Sidecar injector", &manifest.injector).await?;
         self.wait("Sidecar injector is ready", || {
-            rollout::check(&self.client, namespace, Component::Injector)
+            rollout::check(&self.client, namespace, revision, Component::Injector)
         })
         .await?;
 
@@ -126,7 +131,7 @@ impl Steps<'_> {
             .apply("Webhook configuration", &manifest.admission)
             .await?;
         self.wait("Webhook configuration trusts the injector", || {
-            published::trust(&self.client)
+            published::trust(&self.client, &manifest.admission)
         })
         .await?;
         Ok(tally)

@@ -5,8 +5,8 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ListParams;
-use kube::{Api, Client};
-use lateen_wire::names;
+use kube::{Api, Client, Resource};
+use lateen_wire::{Revision, names};
 
 use crate::manifest::Object;
 use crate::wait::State;
@@ -46,39 +46,47 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
 }
 
 /// Whether control has published its root and signed the injector's certificate.
-pub(super) async fn certificates(client: &Client, namespace: &str) -> Result<State> {
+pub(super) async fn certificates(
+    client: &Client,
+    namespace: &str,
+    revision: &Revision,
+) -> Result<State> {
+    let certificate = revision.name_of(names::INJECTOR_CERTS);
+    let control = revision.name_of(names::CONTROL);
     let roots: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     if roots.get_opt(names::ROOT_CONFIG_MAP).await?.is_none() {
         return Ok(State::Waiting(format!(
-            "control has not written ConfigMap {namespace}/{}; its log says why: kubectl -n {namespace} logs deployment/{}",
+            "control has not written ConfigMap {namespace}/{}; its log says why: kubectl -n {namespace} logs deployment/{control}",
             names::ROOT_CONFIG_MAP,
-            names::CONTROL
         )));
     }
-    if secrets.get_opt(names::INJECTOR_CERTS).await?.is_none() {
+    if secrets.get_opt(&certificate).await?.is_none() {
         return Ok(State::Waiting(format!(
-            "control has not written Secret {namespace}/{}; its log says why: kubectl -n {namespace} logs deployment/{}",
-            names::INJECTOR_CERTS,
-            names::CONTROL
+            "control has not written Secret {namespace}/{certificate}; its log says why: kubectl -n {namespace} logs deployment/{control}",
         )));
     }
     Ok(State::Ready)
 }
 
-/// Whether the injector has put its root into every entry of its webhook configuration.
-pub(super) async fn trust(client: &Client) -> Result<State> {
+/// Whether the injector has put its root into every entry of its webhook configurations.
+pub(super) async fn trust(client: &Client, admission: &[Object]) -> Result<State> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let entries = api.get(names::INJECTOR).await?.webhooks.unwrap_or_default();
-    let trusted = |bundle: &k8s_openapi::ByteString| !bundle.0.is_empty();
-    if entries
+    let kind = MutatingWebhookConfiguration::kind(&());
+    let configurations = admission
         .iter()
-        .all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(trusted))
-    {
-        return Ok(State::Ready);
+        .filter(|object| object.resource.kind == kind);
+    for name in configurations.map(Object::name) {
+        let entries = api.get(name).await?.webhooks.unwrap_or_default();
+        let trusted = |bundle: &k8s_openapi::ByteString| !bundle.0.is_empty();
+        if !entries
+            .iter()
+            .all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(trusted))
+        {
+            return Ok(State::Waiting(format!(
+                "the injector has not set caBundle in MutatingWebhookConfiguration {name}; its log says why"
+            )));
+        }
     }
-    Ok(State::Waiting(format!(
-        "the injector has not set caBundle in MutatingWebhookConfiguration {}; its log says why",
-        names::INJECTOR
-    )))
+    Ok(State::Ready)
 }

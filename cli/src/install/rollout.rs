@@ -5,32 +5,34 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client};
+use lateen_wire::Revision;
 
 use super::pending::{Trouble, trouble};
-use crate::manifest::Component;
+use crate::manifest::{Component, query};
 use crate::wait::State;
 
 /// Looks at a component's Deployment and, unless it is ready, at its pods.
-pub(super) async fn check(client: &Client, namespace: &str, component: Component) -> Result<State> {
+pub(super) async fn check(
+    client: &Client,
+    namespace: &str,
+    revision: &Revision,
+    component: Component,
+) -> Result<State> {
+    let name = component.name_in(revision);
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let deployment = deployments
-        .get(component.name())
+        .get(&name)
         .await
-        .with_context(|| format!("cannot look at Deployment {namespace}/{}", component.name()))?;
+        .with_context(|| format!("cannot look at Deployment {namespace}/{name}"))?;
     let Some(lag) = lag(&deployment) else {
         return Ok(State::Ready);
     };
 
-    let mut lines = vec![format!("{}: {lag}", component.name())];
+    let mut lines = vec![format!("{name}: {lag}")];
     lines.extend(refusals(&deployment));
-    let labels: Vec<String> = component
-        .selector()
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = pods
-        .list(&ListParams::default().labels(&labels.join(",")))
+        .list(&ListParams::default().labels(&query(&component.selector(revision))))
         .await?;
     let mut told = Vec::new();
     for (pod, trouble) in pods.iter().filter_map(|pod| Some((pod, trouble(pod)?))) {

@@ -6,13 +6,15 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
-use lateen_wire::names;
+use lateen_wire::{Revision, names};
 
 use super::component::{COMPONENTS, Component};
 use super::object::Object;
 use crate::values::Values;
 
 const CORE: &str = "";
+const ADMISSION: &str = "admissionregistration.k8s.io";
+const WEBHOOKS: &str = "mutatingwebhookconfigurations";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// What it takes to follow objects, even a single one by its name.
 const FOLLOW: &[&str] = &["list", "watch"];
@@ -23,14 +25,13 @@ const PLUGGED_IN_CERTS: &str = "cacerts";
 
 /// Accounts, roles and bindings of both components.
 pub(super) fn objects(values: &Values) -> Result<Vec<Object>> {
-    let namespace = values.namespace();
     let mut objects = Vec::new();
     for component in COMPONENTS {
         objects.push(Object::new(&account(component, values))?);
-        objects.push(Object::new(&cluster_role(component, namespace))?);
-        objects.push(Object::new(&cluster_role_binding(component, namespace))?);
-        objects.push(Object::new(&role(component, namespace))?);
-        objects.push(Object::new(&role_binding(component, namespace))?);
+        objects.push(Object::new(&cluster_role(component, values))?);
+        objects.push(Object::new(&cluster_role_binding(component, values))?);
+        objects.push(Object::new(&role(component, values))?);
+        objects.push(Object::new(&role_binding(component, values))?);
     }
     Ok(objects)
 }
@@ -41,14 +42,15 @@ fn account(component: Component, values: &Values) -> ServiceAccount {
         .map(|name| LocalObjectReference { name: name.clone() })
         .collect();
     ServiceAccount {
-        metadata: component.metadata(values.namespace()),
+        metadata: component.metadata(values),
         image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
         ..ServiceAccount::default()
     }
 }
 
 /// What the component may do in the whole cluster.
-fn cluster_role(component: Component, namespace: &str) -> ClusterRole {
+fn cluster_role(component: Component, values: &Values) -> ClusterRole {
+    let own = |object| values.revision.name_of(object);
     let rules = match component {
         Component::Control => vec![
             rule(CORE, &["services", "pods", "nodes", "namespaces"], FOLLOW),
@@ -65,23 +67,20 @@ fn cluster_role(component: Component, namespace: &str) -> ClusterRole {
         ],
         Component::Injector => vec![
             rule(CORE, &["nodes"], FOLLOW),
-            named(
-                "admissionregistration.k8s.io",
-                "mutatingwebhookconfigurations",
-                &[names::INJECTOR],
-                &["list", "watch", "patch"],
-            ),
+            rule(ADMISSION, &[WEBHOOKS], FOLLOW),
+            keep_webhooks(&[&own(names::INJECTOR)]),
         ],
     };
     ClusterRole {
-        metadata: component.cluster_metadata(&cluster_role_name(component, namespace)),
+        metadata: component.cluster_metadata(values, &cluster_role_name(component, values)),
         rules: Some(rules),
         ..ClusterRole::default()
     }
 }
 
 /// What the component may do in its own namespace.
-fn role(component: Component, namespace: &str) -> Role {
+fn role(component: Component, values: &Values) -> Role {
+    let own = |object| values.revision.name_of(object);
     let rules = match component {
         Component::Control => vec![
             rule(CORE, &["secrets"], &["create"]),
@@ -95,15 +94,15 @@ fn role(component: Component, namespace: &str) -> Role {
             named(
                 CORE,
                 "secrets",
-                &[names::INJECTOR_CERTS],
+                &[&own(names::INJECTOR_CERTS)],
                 &["list", "watch", "patch"],
             ),
-            named(CORE, "configmaps", &[names::MESH_CONFIG_MAP], FOLLOW),
+            named(CORE, "configmaps", &[&own(names::MESH_CONFIG_MAP)], FOLLOW),
             rule("coordination.k8s.io", &["leases"], &["create"]),
             named(
                 "coordination.k8s.io",
                 "leases",
-                &[names::LEADER_LEASE],
+                &[&own(names::LEADER_LEASE)],
                 &["get", "update"],
             ),
             rule(CORE, &["events"], &["create"]),
@@ -112,42 +111,49 @@ fn role(component: Component, namespace: &str) -> Role {
             named(
                 CORE,
                 "configmaps",
-                &[names::MESH_CONFIG_MAP, names::INJECTOR],
+                &[&own(names::MESH_CONFIG_MAP), &own(names::INJECTOR)],
                 FOLLOW,
             ),
-            named(CORE, "secrets", &[names::INJECTOR_CERTS], FOLLOW),
+            named(CORE, "secrets", &[&own(names::INJECTOR_CERTS)], FOLLOW),
             rule(CORE, &["events"], &["create"]),
         ],
     };
     Role {
-        metadata: component.metadata(namespace),
+        metadata: component.metadata(values),
         rules: Some(rules),
     }
 }
 
-fn cluster_role_binding(component: Component, namespace: &str) -> ClusterRoleBinding {
-    let name = cluster_role_name(component, namespace);
+fn cluster_role_binding(component: Component, values: &Values) -> ClusterRoleBinding {
+    let name = cluster_role_name(component, values);
     ClusterRoleBinding {
-        metadata: component.cluster_metadata(&name),
+        metadata: component.cluster_metadata(values, &name),
         role_ref: reference("ClusterRole", &name),
-        subjects: Some(vec![subject(component, namespace)]),
+        subjects: Some(vec![subject(
+            component,
+            &values.revision,
+            values.namespace(),
+        )]),
     }
 }
 
-fn role_binding(component: Component, namespace: &str) -> RoleBinding {
+fn role_binding(component: Component, values: &Values) -> RoleBinding {
     RoleBinding {
-        metadata: component.metadata(namespace),
-        role_ref: reference("Role", component.name()),
-        subjects: Some(vec![subject(component, namespace)]),
+        metadata: component.metadata(values),
+        role_ref: reference("Role", &component.name_in(&values.revision)),
+        subjects: Some(vec![subject(
+            component,
+            &values.revision,
+            values.namespace(),
+        )]),
     }
 }
 
-/// Cluster roles carry the namespace, so that two control planes do not share one.
-fn cluster_role_name(component: Component, namespace: &str) -> String {
-    format!("{}-{namespace}", component.name())
+fn cluster_role_name(component: Component, values: &Values) -> String {
+    component.cluster_role(&values.revision, values.namespace())
 }
 
-fn reference(kind: &str, name: &str) -> RoleRef {
+pub(super) fn reference(kind: &str, name: &str) -> RoleRef {
     RoleRef {
         api_group: RBAC.to_owned(),
         kind: kind.to_owned(),
@@ -155,13 +161,18 @@ fn reference(kind: &str, name: &str) -> RoleRef {
     }
 }
 
-fn subject(component: Component, namespace: &str) -> Subject {
+pub(super) fn subject(component: Component, revision: &Revision, namespace: &str) -> Subject {
     Subject {
         kind: "ServiceAccount".to_owned(),
-        name: component.name().to_owned(),
+        name: component.name_in(revision),
         namespace: Some(namespace.to_owned()),
         ..Subject::default()
     }
+}
+
+/// The right to keep `caBundle` of webhook configurations.
+pub(super) fn keep_webhooks(names: &[&str]) -> PolicyRule {
+    named(ADMISSION, WEBHOOKS, names, &["patch"])
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {

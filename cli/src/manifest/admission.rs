@@ -1,7 +1,8 @@
-//! MutatingWebhookConfiguration `istio-sidecar-injector`: about which pods the API server asks the
-//! injector. An entry fires if both of its selectors match. `caBundle` is absent: the injector
-//! keeps it, so that no upgrade ever blanks it.
+//! MutatingWebhookConfigurations: about which pods the API server asks which injector. An entry
+//! fires if both of its selectors match. `caBundle` of a revision's own configuration is absent: the
+//! injector keeps it, so that no upgrade ever blanks it.
 
+use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
     WebhookClientConfig,
@@ -10,7 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use lateen_wire::names;
 
 use super::component::Component;
+use super::object::Object;
+use super::tag::Tag;
 use crate::values::{ReinvocationPolicy, Values};
+
+/// How the names of all entries end, of Istio's as of ours.
+pub(crate) const ENTRY_SUFFIX: &str = "sidecar-injector.istio.io";
 
 /// Namespaces that are not injected by default even where all are.
 const SYSTEM_NAMESPACES: [&str; 4] = [
@@ -20,75 +26,138 @@ const SYSTEM_NAMESPACES: [&str; 4] = [
     "local-path-storage",
 ];
 
-/// The configuration with its entries for the default revision.
-pub(super) fn webhooks(values: &Values) -> MutatingWebhookConfiguration {
-    let revised = || one_of(names::REVISION, &[names::DEFAULT_REVISION]);
-    let unrevised = || absent(names::REVISION);
-    let unlabelled = || absent(names::INJECTION);
-    let allowed = || none_of(names::INJECT, &["false"]);
+/// Whom a configuration speaks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience<'a> {
+    /// The revision or tag that labels `istio.io/rev` name.
+    pub(crate) revision: &'a str,
+    /// Whether silence about the revision means this one.
+    pub(crate) is_default: bool,
+    /// Whether silence about injection, too, means this one; only for the default.
+    pub(crate) unlabelled_namespaces: bool,
+}
 
-    let entry = |name, namespace, object| entry(name, values, namespace, object);
-    let mut entries = vec![
-        entry(
-            "rev.namespace",
-            vec![revised(), unlabelled()],
-            vec![allowed()],
-        ),
-        entry(
-            "rev.object",
-            vec![unrevised(), unlabelled()],
-            vec![allowed(), revised()],
-        ),
-        entry(
-            "namespace",
-            vec![one_of(names::INJECTION, &["enabled"])],
-            vec![allowed()],
-        ),
-        entry(
-            "object",
-            vec![unrevised(), unlabelled()],
-            vec![one_of(names::INJECT, &["true"]), unrevised()],
-        ),
-    ];
-    if values.injection.enable_namespaces_by_default {
-        let ordinary = none_of("kubernetes.io/metadata.name", &SYSTEM_NAMESPACES);
-        entries.push(entry(
-            "auto",
-            vec![unrevised(), unlabelled(), ordinary],
-            vec![absent(names::INJECT), unrevised()],
-        ));
+/// How the injector is called.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Call {
+    /// Where it is, and the authority of its certificate.
+    pub(crate) client_config: WebhookClientConfig,
+    /// Whether it is called again when a later webhook has changed the pod.
+    pub(crate) reinvocation_policy: Option<String>,
+}
+
+/// A revision's own configuration, and those of the tags that lead to it.
+pub(super) fn objects(values: &Values) -> Result<Vec<Object>> {
+    let call = call(values);
+    let mut objects = vec![Object::new(&configuration(values, &call))?];
+    for tag in &values.tags {
+        let tag = Tag {
+            name: tag.as_str(),
+            revision: &values.revision,
+            configuration: &Tag::configuration_name(tag.as_str()),
+            call: &call,
+            unlabelled_namespaces: values.injection.enable_namespaces_by_default,
+            keeper: Some(values.namespace()),
+        };
+        objects.extend(tag.objects()?);
     }
+    Ok(objects)
+}
+
+fn configuration(values: &Values, call: &Call) -> MutatingWebhookConfiguration {
+    let audience = Audience {
+        revision: values.revision.as_str(),
+        is_default: values.revision.is_default(),
+        unlabelled_namespaces: values.injection.enable_namespaces_by_default,
+    };
+    let name = Component::Injector.name_in(&values.revision);
     MutatingWebhookConfiguration {
-        metadata: Component::Injector.cluster_metadata(names::INJECTOR),
-        webhooks: Some(entries),
+        metadata: Component::Injector.cluster_metadata(values, &name),
+        webhooks: Some(entries(audience, call)),
     }
 }
 
-fn entry(
-    name: &str,
-    values: &Values,
-    namespace: Vec<LabelSelectorRequirement>,
-    object: Vec<LabelSelectorRequirement>,
-) -> MutatingWebhook {
+/// How the revision's injector is called.
+fn call(values: &Values) -> Call {
     let reinvocation = match values.injection.reinvocation_policy {
         ReinvocationPolicy::IfNeeded => "IfNeeded",
         ReinvocationPolicy::Never => "Never",
     };
-    MutatingWebhook {
-        name: format!("{name}.sidecar-injector.istio.io"),
-        admission_review_versions: vec!["v1".to_owned()],
+    Call {
         client_config: WebhookClientConfig {
             service: Some(ServiceReference {
-                name: names::INJECTOR.to_owned(),
+                name: Component::Injector.name_in(&values.revision),
                 namespace: values.namespace().to_owned(),
                 path: Some("/inject".to_owned()),
                 port: Some(443),
             }),
             ..WebhookClientConfig::default()
         },
+        reinvocation_policy: Some(reinvocation.to_owned()),
+    }
+}
+
+/// The entries by which an audience reaches an injector.
+pub(crate) fn entries(audience: Audience<'_>, call: &Call) -> Vec<MutatingWebhook> {
+    let revised = || one_of(names::REVISION, &[audience.revision]);
+    let unrevised = || absent(names::REVISION);
+    let unlabelled = || absent(names::INJECTION);
+    let allowed = || none_of(names::INJECT, &["false"]);
+
+    let mut entries = vec![
+        entry(
+            "rev.namespace",
+            call,
+            vec![revised(), unlabelled()],
+            vec![allowed()],
+        ),
+        entry(
+            "rev.object",
+            call,
+            vec![unrevised(), unlabelled()],
+            vec![allowed(), revised()],
+        ),
+    ];
+    if !audience.is_default {
+        return entries;
+    }
+    entries.push(entry(
+        "namespace",
+        call,
+        vec![one_of(names::INJECTION, &["enabled"])],
+        vec![allowed()],
+    ));
+    entries.push(entry(
+        "object",
+        call,
+        vec![unrevised(), unlabelled()],
+        vec![one_of(names::INJECT, &["true"]), unrevised()],
+    ));
+    if audience.unlabelled_namespaces {
+        let ordinary = none_of("kubernetes.io/metadata.name", &SYSTEM_NAMESPACES);
+        entries.push(entry(
+            "auto",
+            call,
+            vec![unrevised(), unlabelled(), ordinary],
+            vec![absent(names::INJECT), unrevised()],
+        ));
+    }
+    entries
+}
+
+fn entry(
+    name: &str,
+    call: &Call,
+    namespace: Vec<LabelSelectorRequirement>,
+    object: Vec<LabelSelectorRequirement>,
+) -> MutatingWebhook {
+    MutatingWebhook {
+        name: format!("{name}.{ENTRY_SUFFIX}"),
+        admission_review_versions: vec!["v1".to_owned()],
+        client_config: call.client_config.clone(),
         failure_policy: Some("Fail".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
-        reinvocation_policy: Some(reinvocation.to_owned()),
+        reinvocation_policy: call.reinvocation_policy.clone(),
         rules: Some(vec![created_pods()]),
         side_effects: "None".to_owned(),
         timeout_seconds: Some(10),

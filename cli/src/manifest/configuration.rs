@@ -46,8 +46,8 @@ fn config_map(
     values: &Values,
     data: [(&str, String); 2],
 ) -> ConfigMap {
-    let mut metadata = component.metadata(values.namespace());
-    metadata.name = Some(name.to_owned());
+    let mut metadata = component.metadata(values);
+    metadata.name = Some(values.revision.name_of(name));
     ConfigMap {
         metadata,
         data: Some(
@@ -72,7 +72,7 @@ fn mesh(values: &Values) -> Value {
         proxy.entry("discoveryAddress").or_insert_with(|| {
             Value::from(format!(
                 "{}.{namespace}.svc:{}",
-                names::CONTROL,
+                Component::Control.name_in(&values.revision),
                 ports::DISCOVERY
             ))
         });
@@ -110,6 +110,7 @@ fn injection_values(values: &Values) -> Result<String> {
         &[
             "defaultPodDisruptionBudget",
             "meshNetworks",
+            "networkPolicy",
             "priorityClassName",
         ],
     );
@@ -118,7 +119,7 @@ fn injection_values(values: &Values) -> Result<String> {
     global.insert("proxy".to_owned(), Value::Object(proxy));
     let mut all = json!({
         "global": global,
-        "revision": values.raw("revision"),
+        "revision": values.revision.name_of("").trim_start_matches('-'),
         "sidecarInjectorWebhook": pick(&values.raw("sidecarInjectorWebhook"), &["rewriteAppHTTPProbe"]),
     });
     all.sort_all_objects();

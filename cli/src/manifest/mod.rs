@@ -2,16 +2,19 @@
 //! Helm charts render too. A test holds both equal.
 
 mod access;
-mod admission;
+pub(crate) mod admission;
 mod component;
 mod configuration;
 mod definitions;
+mod network;
 mod object;
+pub(crate) mod tag;
 mod workload;
 
 use anyhow::Result;
+use lateen_wire::Revision;
 
-pub use component::{COMPONENTS, Component};
+pub use component::{COMPONENTS, Component, query};
 pub use object::{MANAGED_LABEL, MANAGED_VALUE, Object};
 
 use crate::values::Values;
@@ -22,6 +25,8 @@ use crate::values::Values;
 pub struct Manifest {
     /// Namespace of the control plane.
     pub namespace: String,
+    /// Which of several control planes it is.
+    pub revision: Revision,
     /// Custom resource definitions.
     pub definitions: Vec<Object>,
     /// Service accounts, roles and their bindings.
@@ -44,12 +49,13 @@ impl Manifest {
     pub fn build(values: &Values) -> Result<Self> {
         Ok(Self {
             namespace: values.namespace().to_owned(),
+            revision: values.revision.clone(),
             definitions: definitions::objects()?,
             access: access::objects(values)?,
             configuration: configuration::objects(values)?,
             control: workload::objects(Component::Control, values)?,
             injector: workload::objects(Component::Injector, values)?,
-            admission: vec![Object::new(&admission::webhooks(values))?],
+            admission: admission::objects(values)?,
         })
     }
 

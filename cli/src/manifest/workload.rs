@@ -1,4 +1,4 @@
-//! Deployments, Services and PodDisruptionBudgets. Pods satisfy the `restricted` Pod Security level.
+//! Deployments, Services, PodDisruptionBudgets and NetworkPolicies. Pods satisfy the `restricted` Pod Security level.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use lateen_wire::{names, ports};
 
 use super::component::{Component, text_map};
+use super::network;
 use super::object::Object;
 use crate::values::{Text, Values};
 
 /// Where control answers the kubelet.
-const CONTROL_HEALTH: u16 = 8080;
+pub(super) const CONTROL_HEALTH: u16 = 8080;
 /// Name of this cluster in telemetry, unless the values name it.
 const CLUSTER_NAME: &str = "Kubernetes";
 /// DNS domain of the cluster, unless the values name it.
@@ -37,6 +38,9 @@ pub(super) fn objects(component: Component, values: &Values) -> Result<Vec<Objec
     ];
     if values.global.default_pod_disruption_budget.enabled {
         objects.push(Object::new(&disruption_budget(component, values))?);
+    }
+    if values.global.network_policy.enabled {
+        objects.push(Object::new(&network::policy(component, values))?);
     }
     Ok(objects)
 }
@@ -54,12 +58,12 @@ fn service(component: Component, values: &Values) -> Service {
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
     };
-    let mut metadata = component.metadata(values.namespace());
+    let mut metadata = component.metadata(values);
     metadata.annotations = optional(&component.values(values).service_annotations);
     Service {
         metadata,
         spec: Some(ServiceSpec {
-            selector: Some(component.selector()),
+            selector: Some(component.selector(&values.revision)),
             ports: Some(vec![port(own), port(monitoring)]),
             ..ServiceSpec::default()
         }),
@@ -69,10 +73,10 @@ fn service(component: Component, values: &Values) -> Service {
 
 fn disruption_budget(component: Component, values: &Values) -> PodDisruptionBudget {
     PodDisruptionBudget {
-        metadata: component.metadata(values.namespace()),
+        metadata: component.metadata(values),
         spec: Some(PodDisruptionBudgetSpec {
             min_available: Some(IntOrString::Int(1)),
-            selector: Some(component.label_selector()),
+            selector: Some(component.label_selector(&values.revision)),
             ..PodDisruptionBudgetSpec::default()
         }),
         ..PodDisruptionBudget::default()
@@ -83,10 +87,10 @@ fn deployment(component: Component, values: &Values) -> Deployment {
     let own = component.values(values);
     let percent = |share: &str| Some(IntOrString::String(share.to_owned()));
     Deployment {
-        metadata: component.metadata(values.namespace()),
+        metadata: component.metadata(values),
         spec: Some(DeploymentSpec {
             replicas: Some(own.replica_count),
-            selector: component.label_selector(),
+            selector: component.label_selector(&values.revision),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -106,7 +110,7 @@ fn deployment(component: Component, values: &Values) -> Deployment {
 
 fn pod_metadata(component: Component, values: &Values) -> ObjectMeta {
     let own = component.values(values);
-    let mut labels = component.labels();
+    let mut labels = component.labels(&values.revision);
     // The injector is never asked about the pods that it needs to exist itself.
     labels.insert(names::INJECT.to_owned(), "false".to_owned());
     labels.extend(plain(&own.pod_labels));
@@ -125,7 +129,7 @@ fn pod_metadata(component: Component, values: &Values) -> ObjectMeta {
 fn pod(component: Component, values: &Values) -> PodSpec {
     let own = component.values(values);
     PodSpec {
-        service_account_name: Some(component.name().to_owned()),
+        service_account_name: Some(component.name_in(&values.revision)),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(names::PROXY_UID.into()),
@@ -139,20 +143,21 @@ fn pod(component: Component, values: &Values) -> PodSpec {
         priority_class_name: values.global.priority_class_name.given(),
         node_selector: optional(&own.node_selector),
         tolerations: (!own.tolerations.is_empty()).then(|| own.tolerations.clone()),
-        affinity: Some(affinity(component, &own.affinity)),
+        affinity: Some(affinity(component, values)),
         containers: vec![container(component, values)],
         ..PodSpec::default()
     }
 }
 
 /// The user's affinity, or else: prefer a node without another replica.
-fn affinity(component: Component, own: &Affinity) -> Affinity {
+fn affinity(component: Component, values: &Values) -> Affinity {
+    let own = &component.values(values).affinity;
     if *own != Affinity::default() {
         return own.clone();
     }
     let other_replica = PodAffinityTerm {
         topology_key: "kubernetes.io/hostname".to_owned(),
-        label_selector: Some(component.label_selector()),
+        label_selector: Some(component.label_selector(&values.revision)),
         ..PodAffinityTerm::default()
     };
     Affinity {
@@ -267,7 +272,7 @@ fn environment(component: Component, values: &Values) -> Vec<EnvVar> {
         ..EnvVar::default()
     };
     let mut environment = vec![
-        text("REVISION", names::DEFAULT_REVISION),
+        text("REVISION", values.revision.as_str()),
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),
     ];

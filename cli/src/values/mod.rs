@@ -8,7 +8,7 @@ mod unknown;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use lateen_wire::names;
+use lateen_wire::Revision;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -33,6 +33,10 @@ pub struct Sources {
 /// What to install.
 #[derive(Clone, Debug)]
 pub struct Values {
+    /// Which of several control planes this is.
+    pub revision: Revision,
+    /// Tags that lead to it.
+    pub tags: Vec<Revision>,
     /// What all parts share, and what the injector tells sidecars.
     pub global: Global,
     /// The control plane.
@@ -91,14 +95,12 @@ impl Values {
         tree.values_mut().for_each(integers);
 
         let revision: Text = section(&tree, "revision")?;
-        ensure!(
-            ["", names::DEFAULT_REVISION].contains(&revision.as_str()),
-            "revision {:?}: only the default revision can be installed so far; leave it empty",
-            revision.as_str()
-        );
         let mesh_config: Map<String, Value> = section(&tree, "meshConfig")?;
         warnings.extend(check_mesh_config(&mesh_config)?);
+        let revision: Revision = revision.as_str().parse().context("value revision")?;
         let values = Self {
+            tags: tags(&tree, &revision)?,
+            revision,
             global: section(&tree, "global")?,
             pilot: section(&tree, "pilot")?,
             injector: section(&tree, "sidecarInjectorWebhook")?,
@@ -120,6 +122,23 @@ impl Values {
         self.global.istio_namespace.as_str()
     }
 
+    /// The image of `istio-init`: a whole reference, or `hub/name:tag`.
+    #[must_use]
+    pub fn init_image(&self) -> String {
+        let global = &self.global;
+        let name = global.proxy_init.image.as_str();
+        if name.contains('/') {
+            return name.to_owned();
+        }
+        let variant = global.variant.given();
+        let suffix = variant.map_or_else(String::new, |variant| format!("-{variant}"));
+        format!(
+            "{}/{name}:{}{suffix}",
+            global.hub.as_str(),
+            global.tag.as_str()
+        )
+    }
+
     /// One of the raw sections, such as `global`; empty if a user took it away.
     pub(crate) fn raw(&self, section: &str) -> Value {
         self.tree.get(section).cloned().unwrap_or_default()
@@ -138,6 +157,21 @@ fn section<T: DeserializeOwned>(tree: &Map<String, Value>, name: &str) -> Result
         };
         anyhow::anyhow!("value {path}: {}", error.into_inner())
     })
+}
+
+/// Names of tags are like those of revisions, and none is the revision's own.
+fn tags(tree: &Map<String, Value>, revision: &Revision) -> Result<Vec<Revision>> {
+    let names: Option<Vec<Text>> = section(tree, "revisionTags")?;
+    let tag = |name: Text| {
+        let tag: Revision = name.as_str().parse().context("value revisionTags")?;
+        ensure!(
+            !name.as_str().is_empty() && tag != *revision,
+            "value revisionTags: {:?} is the revision itself",
+            name.as_str()
+        );
+        Ok(tag)
+    };
+    names.into_iter().flatten().map(tag).collect()
 }
 
 /// Warnings about a mesh configuration that can be used; an error about one that cannot.

@@ -16,7 +16,7 @@ fn load(assignments: &[&str]) -> Result<Values> {
 fn the_defaults_are_this_release() {
     let values = load(&[]).unwrap();
     assert_eq!(values.global.tag.as_str(), env!("CARGO_PKG_VERSION"));
-    assert_eq!(values.namespace(), names::SYSTEM_NAMESPACE);
+    assert_eq!(values.namespace(), lateen_wire::names::SYSTEM_NAMESPACE);
     assert_eq!(values.warnings, Vec::<String>::new());
 }
 
@@ -63,7 +63,12 @@ fn wrong_values_are_refused_with_their_path() {
             "reinvocationPolicy",
         ),
         ("meshConfig.connectTimeout=soon", "connectTimeout"),
-        ("revision=canary", "canary"),
+        ("revision=Canary", "Canary"),
+        ("revisionTags={Prod}", "Prod"),
+        (
+            "revision=canary,revisionTags={canary}",
+            "the revision itself",
+        ),
         ("pilot.cni.enabled=true", "pilot.cni.enabled"),
         ("profile=ambient", "ambient"),
         ("pilot=1", "pilot"),

@@ -73,6 +73,9 @@ pub struct Global {
     /// Whether there are PodDisruptionBudgets.
     #[serde(default)]
     pub default_pod_disruption_budget: Switch,
+    /// Whether there are NetworkPolicies.
+    #[serde(default)]
+    pub network_policy: Switch,
     /// `meshNetworks.networks`.
     #[serde(default)]
     pub mesh_networks: Map<String, Value>,
@@ -82,8 +85,14 @@ pub struct Global {
     /// How workloads prove who they are.
     #[serde(default)]
     pub sds: Sds,
+    /// Suffix of the tag of the data plane's image.
+    #[serde(default)]
+    pub variant: Text,
     /// The sidecar.
     pub proxy: Proxy,
+    /// The container that programs redirection.
+    #[serde(rename = "proxy_init")]
+    pub proxy_init: ProxyInit,
 }
 
 /// Something that is on or off.
@@ -127,6 +136,13 @@ pub struct Proxy {
     /// DNS domain of the cluster; empty means `cluster.local`.
     #[serde(default)]
     pub cluster_domain: Text,
+}
+
+/// `global.proxy_init`; the injector reads the rest.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ProxyInit {
+    /// Name of the image, or a whole reference if it has a `/`.
+    pub image: Text,
 }
 
 /// Whether silence means injection.
