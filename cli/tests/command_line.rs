@@ -145,6 +145,49 @@ fn injection_by_hand_writes_to_a_file() {
 }
 
 #[test]
+fn injection_by_hand_from_an_operators_file_needs_no_cluster() {
+    let folder = offline("global.hub=file");
+    let operator = "
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+spec: {hub: operator, revision: canary, meshConfig: {trustDomain: mesh.example}}
+";
+    std::fs::write(folder.path().join("operator.yaml"), operator).unwrap();
+    // The operator's file has the say, also over files with single texts.
+    for more in [
+        &[][..],
+        &["--valuesFile", "values", "--meshConfigFile", "mesh"],
+    ] {
+        let arguments = [
+            "kube-inject",
+            "-f",
+            "web.yaml",
+            "--operatorFileName",
+            "operator.yaml",
+        ];
+        let output = lateenctl(&[&arguments[..], more].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let injected = text(&output.stdout);
+        for part in [
+            "operator/proxyv2:",
+            "istiod-canary.istio-system.svc:15012",
+            "mesh.example",
+        ] {
+            assert!(injected.contains(part), "{part}: {injected}");
+        }
+    }
+}
+
+#[test]
+fn flags_without_effect_are_told() {
+    let folder = offline("global.hub=other");
+    let output = lateenctl(&[&INJECT[..], &["--xds-port", "1"]].concat(), folder.path());
+    assert!(output.status.success());
+    let told = text(&output.stderr);
+    assert!(told.contains("--xds-port has no effect"), "{told}");
+}
+
+#[test]
 fn failures_and_wrong_usage_have_different_exit_codes() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, code, message) in [
