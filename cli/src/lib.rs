@@ -13,10 +13,12 @@ pub mod install;
 pub mod kube_inject;
 pub mod manifest;
 pub mod render;
+pub mod tag;
 pub mod uninstall;
 pub mod values;
 pub mod version;
 
+mod table;
 mod wait;
 
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
         Command::Uninstall(options) => uninstall::run(&connection, &options, console).await,
         Command::Version(options) => version::run(&connection, &options, console).await,
         Command::KubeInject(options) => kube_inject::run(&connection, &options, console).await,
+        Command::Tag(command) => tag::run(&connection, &command, console).await,
         Command::Manifest(command) => render::run(&connection, &command, console),
     }
 }

@@ -196,6 +196,8 @@ fn failures_and_wrong_usage_have_different_exit_codes() {
         (&["kube-inject", "-f", "missing.yaml"], 1, "missing.yaml"),
         (&["kube-inject"], 2, "--filename"),
         (&["instal"], 2, "install"),
+        (&["tag", "set", "prod"], 2, "--revision"),
+        (&["tag", "set", "Prod", "-r", "canary"], 2, "DNS label"),
         (&["uninstall", "-r", "1.2"], 2, "cannot be a revision"),
         (&["version", "--remote=false"], 0, ""),
     ] {

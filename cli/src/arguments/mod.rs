@@ -2,6 +2,7 @@
 
 mod injection;
 mod installation;
+mod tag;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use lateen_wire::names;
 
 pub use injection::{DiscoveryFlags, KubeInject};
 pub use installation::{Install, Manifest, OutputForm, Uninstall, ValueFlags, Version};
+pub use tag::{ListTags, RemoveTag, SetTag, Tag};
 
 /// What the program is called, unless somebody calls it `istioctl`.
 const NAME: &str = "lateenctl";
@@ -109,6 +111,9 @@ pub enum Command {
     /// Add the sidecar to the workloads of a file
     #[command(after_help = injection::KUBE_INJECT_EXAMPLES)]
     KubeInject(KubeInject),
+    /// Second names of revisions, by which namespaces follow them
+    #[command(subcommand)]
+    Tag(Tag),
     /// Print the objects that an installation consists of
     #[command(subcommand)]
     Manifest(Manifest),
@@ -155,6 +160,12 @@ mod tests {
             "istioctl uninstall --purge -y --istioNamespace istio-system",
             "istioctl manifest generate -s hub=h",
             "istioctl uninstall --revision canary -y",
+            "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
+            "istioctl tag generate prod -r 1-2-0",
+            "istioctl tag list -o json",
+            "istioctl tag show -o yaml",
+            "istioctl tag remove prod --skip-confirmation",
+            "istioctl tag delete prod -y",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();
         }
