@@ -6,6 +6,7 @@
 //! [`console`] is the only place that prints.
 
 pub mod arguments;
+pub mod check_inject;
 pub mod cluster;
 pub mod console;
 pub mod hooks;
@@ -26,7 +27,7 @@ mod fake_cluster;
 
 use anyhow::Result;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Experimental};
 use crate::console::Console;
 
 /// Runs one command.
@@ -43,6 +44,10 @@ pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
         Command::Uninstall(options) => uninstall::run(&connection, &options, console).await,
         Command::Version(options) => version::run(&connection, &options, console).await,
         Command::KubeInject(options) => kube_inject::run(&connection, &options, console).await,
+        Command::CheckInject(options)
+        | Command::Experimental(Experimental::CheckInject(options)) => {
+            check_inject::run(&connection, &options, console).await
+        }
         Command::Tag(command) => tag::run(&connection, &command, console).await,
         Command::Manifest(command) => render::run(&connection, &command, console),
     }

@@ -199,6 +199,7 @@ fn failures_and_wrong_usage_have_different_exit_codes() {
         (&["tag", "set", "prod"], 2, "--revision"),
         (&["tag", "set", "Prod", "-r", "canary"], 2, "DNS label"),
         (&["uninstall", "-r", "1.2"], 2, "cannot be a revision"),
+        (&["check-inject", "-n", "shop"], 1, "KUBECONFIG"),
         (&["version", "--remote=false"], 0, ""),
     ] {
         let output = lateenctl(arguments, folder.path());

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::OutputForm;
+
 pub(super) const KUBE_INJECT_EXAMPLES: &str = "Examples:
   # Inject with the configuration of the cluster
   lateenctl kube-inject -f deployment.yaml | kubectl apply -f -
@@ -17,6 +19,31 @@ pub(super) const KUBE_INJECT_EXAMPLES: &str = "Examples:
   # Inject without a cluster
   lateenctl kube-inject -f deployment.yaml --meshConfigFile mesh.yaml \\
     --injectConfigFile config.yaml --valuesFile values.json";
+
+pub(super) const CHECK_INJECT_EXAMPLES: &str = "Examples:
+  # Would new pods of a Deployment be injected, and why?
+  lateenctl check-inject deployment/web -n shop
+
+  # A pod that runs
+  lateenctl check-inject web-5c7d8f9b6-x2x4z.shop
+
+  # A pod of a namespace, with and without labels
+  lateenctl check-inject namespace/shop
+  lateenctl check-inject -n shop -l app=web,sidecar.istio.io/inject=true";
+
+/// Flags of `check-inject`.
+#[derive(Debug, Args)]
+pub struct CheckInject {
+    /// What to explain: a pod, or a workload or namespace by its type
+    #[arg(value_name = "[TYPE/]NAME[.NAMESPACE]")]
+    pub resource: Option<String>,
+    /// Labels of a pod that does not exist
+    #[arg(short = 'l', long, value_name = "KEY=VALUE,...")]
+    pub labels: Option<String>,
+    /// Form of the answer [default: text]
+    #[arg(short = 'o', long, value_name = "FORM")]
+    pub output: Option<OutputForm>,
+}
 
 /// Flags of `kube-inject`.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lateen_wire::names;
 
-pub use injection::{DiscoveryFlags, KubeInject};
+pub use injection::{CheckInject, DiscoveryFlags, KubeInject};
 pub use installation::{Install, Manifest, OutputForm, Uninstall, ValueFlags, Version};
 pub use tag::{ListTags, RemoveTag, SetTag, Tag};
 
@@ -111,12 +111,26 @@ pub enum Command {
     /// Add the sidecar to the workloads of a file
     #[command(after_help = injection::KUBE_INJECT_EXAMPLES)]
     KubeInject(KubeInject),
+    /// Explain who would inject a pod, and why
+    #[command(after_help = injection::CHECK_INJECT_EXAMPLES)]
+    CheckInject(CheckInject),
     /// Second names of revisions, by which namespaces follow them
     #[command(subcommand)]
     Tag(Tag),
     /// Print the objects that an installation consists of
     #[command(subcommand)]
     Manifest(Manifest),
+    /// Commands that istioctl has here
+    #[command(subcommand, visible_alias = "x")]
+    Experimental(Experimental),
+}
+
+/// Commands that `istioctl` calls experimental; they exist without this prefix too.
+#[derive(Debug, Subcommand)]
+pub enum Experimental {
+    /// Explain who would inject a pod, and why
+    #[command(after_help = injection::CHECK_INJECT_EXAMPLES)]
+    CheckInject(CheckInject),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -160,6 +174,9 @@ mod tests {
             "istioctl uninstall --purge -y --istioNamespace istio-system",
             "istioctl manifest generate -s hub=h",
             "istioctl uninstall --revision canary -y",
+            "istioctl check-inject deployment/web -n shop",
+            "istioctl x check-inject web-1.shop",
+            "istioctl experimental check-inject -n shop -l app=web -o json",
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
             "istioctl tag list -o json",
