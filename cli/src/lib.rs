@@ -2,8 +2,9 @@
 //! `istioctl`, with the same commands and flags.
 //!
 //! [`values`] reads what a user asks for, [`manifest`] builds the objects from it, [`install`] and
-//! [`uninstall`] bring a cluster there and back. [`hooks`] are the injectors that a cluster knows.
-//! [`console`] is the only place that prints.
+//! [`uninstall`] bring a cluster there and back. [`hooks`] are the injectors that a cluster knows;
+//! [`tag`] changes which one labels mean, [`check_inject`] explains it, [`precheck`] looks whether they
+//! work. [`console`] is the only place that prints.
 
 pub mod arguments;
 pub mod check_inject;
@@ -13,6 +14,7 @@ pub mod hooks;
 pub mod install;
 pub mod kube_inject;
 pub mod manifest;
+pub mod precheck;
 pub mod render;
 pub mod tag;
 pub mod uninstall;
@@ -47,6 +49,9 @@ pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
         Command::CheckInject(options)
         | Command::Experimental(Experimental::CheckInject(options)) => {
             check_inject::run(&connection, &options, console).await
+        }
+        Command::Precheck(options) | Command::Experimental(Experimental::Precheck(options)) => {
+            precheck::run(&connection, &options, console).await
         }
         Command::Tag(command) => tag::run(&connection, &command, console).await,
         Command::Manifest(command) => render::run(&connection, &command, console),

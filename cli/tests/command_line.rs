@@ -200,6 +200,11 @@ fn failures_and_wrong_usage_have_different_exit_codes() {
         (&["tag", "set", "Prod", "-r", "canary"], 2, "DNS label"),
         (&["uninstall", "-r", "1.2"], 2, "cannot be a revision"),
         (&["check-inject", "-n", "shop"], 1, "KUBECONFIG"),
+        (
+            &["x", "precheck", "--output-threshold", "none"],
+            2,
+            "Warning",
+        ),
         (&["version", "--remote=false"], 0, ""),
     ] {
         let output = lateenctl(arguments, folder.path());

@@ -2,6 +2,7 @@
 
 mod injection;
 mod installation;
+mod precheck;
 mod tag;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use lateen_wire::names;
 
 pub use injection::{CheckInject, DiscoveryFlags, KubeInject};
 pub use installation::{Install, Manifest, OutputForm, Uninstall, ValueFlags, Version};
+pub use precheck::Precheck;
 pub use tag::{ListTags, RemoveTag, SetTag, Tag};
 
 /// What the program is called, unless somebody calls it `istioctl`.
@@ -114,6 +116,9 @@ pub enum Command {
     /// Explain who would inject a pod, and why
     #[command(after_help = injection::CHECK_INJECT_EXAMPLES)]
     CheckInject(CheckInject),
+    /// Look whether the mesh can be installed into a cluster, or works in it
+    #[command(after_help = precheck::PRECHECK_EXAMPLES)]
+    Precheck(Precheck),
     /// Second names of revisions, by which namespaces follow them
     #[command(subcommand)]
     Tag(Tag),
@@ -131,6 +136,9 @@ pub enum Experimental {
     /// Explain who would inject a pod, and why
     #[command(after_help = injection::CHECK_INJECT_EXAMPLES)]
     CheckInject(CheckInject),
+    /// Look whether the mesh can be installed into a cluster, or works in it
+    #[command(after_help = precheck::PRECHECK_EXAMPLES)]
+    Precheck(Precheck),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -177,6 +185,9 @@ mod tests {
             "istioctl check-inject deployment/web -n shop",
             "istioctl x check-inject web-1.shop",
             "istioctl experimental check-inject -n shop -l app=web -o json",
+            "istioctl precheck",
+            "istioctl x precheck --skip-controlplane --output-threshold Warning -o json",
+            "istioctl experimental precheck --revision canary -n default",
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
             "istioctl tag list -o json",

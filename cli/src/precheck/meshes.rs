@@ -1,0 +1,126 @@
+//! Meshes that are there: the namespace of the control plane, revisions of ours, another Istio.
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use lateen_wire::names;
+
+use super::finding::Finding;
+use crate::manifest::{Component, MANAGED_LABEL, MANAGED_VALUE};
+use crate::values::Values;
+
+/// Name of the check.
+pub(super) const CHECK: &str = "mesh";
+
+/// Looks for what an installation would meet.
+pub(super) async fn look(client: &Client, values: &Values) -> Result<Vec<Finding>> {
+    let mut findings = vec![namespace(client, values.namespace()).await?];
+    let deployments: Api<Deployment> = Api::all(client.clone());
+    let controls = ListParams::default().labels("app=istiod");
+    let found = deployments
+        .list(&controls)
+        .await
+        .context("cannot list Deployments")?;
+    findings.extend(found.iter().map(|control| of_control(control, values)));
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definitions = definitions
+        .list(&ListParams::default())
+        .await
+        .context("cannot list custom resource definitions")?;
+    findings.extend(foreign_definitions(&definitions.items));
+    Ok(findings)
+}
+
+async fn namespace(client: &Client, name: &str) -> Result<Finding> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api
+        .get_opt(name)
+        .await
+        .with_context(|| format!("cannot look at namespace {name}"))?;
+    let Some(namespace) = found else {
+        let told = format!("there is no namespace {name} yet; an installation makes it");
+        return Ok(Finding::info(CHECK, told));
+    };
+    if namespace.metadata.deletion_timestamp.is_some() {
+        return Ok(
+            Finding::error(CHECK, format!("namespace {name} is being deleted")).remedy(
+                "wait for its end, or find out what holds it: kubectl get namespace -o yaml",
+            ),
+        );
+    }
+    Ok(Finding::info(CHECK, format!("namespace {name} exists")))
+}
+
+/// A control plane that is there: one to upgrade, one beside which there is room, or one in the way.
+fn of_control(control: &Deployment, values: &Values) -> Finding {
+    let place = format!(
+        "{}/{}",
+        control.namespace().unwrap_or_default(),
+        control.name_any()
+    );
+    let label = |key: &str| control.labels().get(key).map(String::as_str);
+    let revision = label(names::REVISION).unwrap_or(names::DEFAULT_REVISION);
+    if label(MANAGED_LABEL) == Some(MANAGED_VALUE) {
+        return Finding::info(CHECK, format!("revision {revision} is installed: {place}"));
+    }
+    let in_the_way = control.namespace().as_deref() == Some(values.namespace())
+        && control.name_any() == Component::Control.name_in(&values.revision);
+    let told = format!("another Istio is installed: {place}, revision {revision}");
+    if in_the_way {
+        Finding::error(CHECK, told)
+            .remedy("install beside it with --revision NAME, and move namespace by namespace")
+    } else {
+        Finding::info(CHECK, told)
+    }
+}
+
+/// Kinds of Istio's API that somebody else has defined, and who keeps them.
+fn foreign_definitions(definitions: &[CustomResourceDefinition]) -> Option<Finding> {
+    let is_foreign = |definition: &&CustomResourceDefinition| {
+        let is_ours = definition.labels().get(MANAGED_LABEL);
+        definition.spec.group.ends_with(".istio.io")
+            && is_ours.is_none_or(|value| value != MANAGED_VALUE)
+    };
+    let count = definitions.iter().filter(is_foreign).count();
+    (count > 0).then(|| {
+        Finding::warning(
+            CHECK,
+            format!("{count} kinds of Istio's API are defined by another installation"),
+        )
+        .remedy("an installation takes their definitions over and keeps all resources; `--set base.enableCRDTemplates=false` of the chart base leaves them alone")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::finding::Level;
+    use super::*;
+    use crate::values::Sources;
+
+    #[test]
+    fn another_istio_is_an_error_only_where_it_is_in_the_way() {
+        let values = |revision: &str| {
+            let sources = Sources {
+                revision: Some(revision.to_owned()),
+                ..Sources::default()
+            };
+            Values::load(&sources).unwrap()
+        };
+        let control = |labels: serde_json::Value| -> Deployment {
+            let metadata = json!({"name": "istiod", "namespace": "istio-system", "labels": labels});
+            serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+        };
+        let (istio, ours) = (
+            control(json!({"app": "istiod", "istio.io/rev": "default"})),
+            control(json!({MANAGED_LABEL: MANAGED_VALUE})),
+        );
+        assert_eq!(of_control(&istio, &values("")).level, Level::Error);
+        assert_eq!(of_control(&istio, &values("lateen")).level, Level::Info);
+        assert_eq!(of_control(&ours, &values("")).level, Level::Info);
+    }
+}

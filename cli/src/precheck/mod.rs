@@ -1,0 +1,112 @@
+//! `lateenctl precheck`: whether the mesh can be installed into a cluster, or works in it. Everything
+//! is looked at, also after something was found; what may not be looked at is a finding too. The
+//! cluster stays as it is, but for a pod on each kind of node that tries redirection and is taken
+//! away again.
+
+mod access;
+mod finding;
+mod injectors;
+mod kernel;
+mod meshes;
+mod namespaces;
+mod nodes;
+mod server;
+
+use anyhow::{Result, ensure};
+use kube::Client;
+
+use crate::arguments::{Connection, OutputForm, Precheck};
+use crate::cluster::connect;
+use crate::console::{Console, chain};
+use crate::hooks;
+use crate::manifest::Manifest;
+use crate::table::Table;
+use crate::values::{Sources, Values};
+use finding::Finding;
+pub use finding::Level;
+
+/// Looks, and tells what it found.
+///
+/// # Errors
+/// A value is wrong, the cluster cannot be reached, or a finding is an error.
+pub async fn run(connection: &Connection, options: &Precheck, console: &Console) -> Result<()> {
+    let values = Values::load(&Sources {
+        assignments: options.set.clone(),
+        namespace: connection.istio_namespace.clone(),
+        revision: options.revision.clone(),
+        ..Sources::default()
+    })?;
+    let client = connect(connection).await?;
+    let mut findings = look(&client, &values, options, console).await?;
+    findings.retain(|finding| finding.level >= options.output_threshold);
+    findings.sort_by(|one, other| other.level.cmp(&one.level));
+    console.result(&match options.output {
+        None => to_text(&findings),
+        Some(OutputForm::Json) => serde_json::to_string_pretty(&findings)? + "\n",
+        Some(OutputForm::Yaml) => serde_saphyr::to_string(&findings)?,
+    })?;
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Error)
+        .count();
+    ensure!(errors == 0, "{errors} of these must be mended first");
+    Ok(())
+}
+
+/// All checks, one after the other.
+async fn look(
+    client: &Client,
+    values: &Values,
+    options: &Precheck,
+    console: &Console,
+) -> Result<Vec<Finding>> {
+    let manifest = Manifest::build(values)?;
+    let mut findings = Vec::new();
+    let mut add = |check: &'static str, found: Result<Vec<Finding>>| match found {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(
+            Finding::warning(check, format!("could not be looked at: {}", chain(&error)))
+                .remedy("run precheck with the rights of who installs, usually cluster-admin"),
+        ),
+    };
+    add(server::CHECK, server::look(client).await);
+    add(nodes::CHECK, nodes::look(client, values).await);
+    if !options.skip_controlplane {
+        add(access::CHECK, access::look(client, &manifest).await);
+        add(meshes::CHECK, meshes::look(client, values).await);
+    }
+    let hooks = hooks::list(client).await;
+    match &hooks {
+        Ok(hooks) => {
+            add(injectors::CHECK, injectors::look(client, hooks).await);
+            add(namespaces::CHECK, namespaces::look(client, hooks).await);
+        }
+        Err(error) => add(injectors::CHECK, Err(anyhow::anyhow!("{}", chain(error)))),
+    }
+    if !options.skip_kernel {
+        let place = options.kernel_namespace.as_deref().unwrap_or("default");
+        add(
+            kernel::CHECK,
+            kernel::look(client, values, place, console).await,
+        );
+    }
+    Ok(findings)
+}
+
+fn to_text(findings: &[Finding]) -> String {
+    let mut table = Table::new(["LEVEL", "CHECK", "FINDING"]);
+    for finding in findings {
+        table.row([
+            finding.level.to_string(),
+            finding.check.to_owned(),
+            finding.message.clone(),
+        ]);
+        if let Some(remedy) = &finding.remedy {
+            table.row([String::new(), String::new(), format!("→ {remedy}")]);
+        }
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests;
