@@ -112,7 +112,7 @@ pub enum Command {
     Version(Version),
     /// Add the sidecar to the workloads of a file
     #[command(after_help = injection::KUBE_INJECT_EXAMPLES)]
-    KubeInject(KubeInject),
+    KubeInject(Box<KubeInject>),
     /// Explain who would inject a pod, and why
     #[command(after_help = injection::CHECK_INJECT_EXAMPLES)]
     CheckInject(CheckInject),

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    fn hook(name: &str, namespace: &str, labels: serde_json::Value) -> Hook {
+    fn hook(name: &str, namespace: &str, labels: &serde_json::Value) -> Hook {
         let configuration = json!({
             "metadata": {"name": name, "labels": labels},
             "webhooks": [{
@@ -90,20 +90,20 @@ mod tests {
         let tag = json!({MANAGED_LABEL: MANAGED_VALUE, "istio.io/rev": "canary", "istio.io/tag": "default"});
         let injector = "istio-sidecar-injector";
         for (hook, revision, expected) in [
-            (hook(injector, "mesh", ours.clone()), "", None),
-            (hook(injector, "other", ours), "", Some("-i other")),
+            (hook(injector, "mesh", &ours), "", None),
+            (hook(injector, "other", &ours), "", Some("-i other")),
             (
-                hook(injector, "mesh", json!({})),
+                hook(injector, "mesh", &json!({})),
                 "",
                 Some("another mesh's"),
             ),
-            (hook(injector, "mesh", json!({})), "canary", None),
+            (hook(injector, "mesh", &json!({})), "canary", None),
             (
-                hook("tag", "mesh", tag.clone()),
+                hook("tag", "mesh", &tag),
                 "",
                 Some("leads to revision canary"),
             ),
-            (hook("tag", "mesh", tag), "canary", None),
+            (hook("tag", "mesh", &tag), "canary", None),
         ] {
             let refusal = refuse_injectors(&[hook], "mesh", &revision.parse().unwrap()).err();
             let refusal = refusal.map(|error| error.to_string());

@@ -12,6 +12,8 @@ mod namespaces;
 mod nodes;
 mod server;
 
+use std::cmp::Reverse;
+
 use anyhow::{Result, ensure};
 use kube::Client;
 
@@ -39,7 +41,7 @@ pub async fn run(connection: &Connection, options: &Precheck, console: &Console)
     let client = connect(connection).await?;
     let mut findings = look(&client, &values, options, console).await?;
     findings.retain(|finding| finding.level >= options.output_threshold);
-    findings.sort_by(|one, other| other.level.cmp(&one.level));
+    findings.sort_by_key(|finding| Reverse(finding.level));
     console.result(&match options.output {
         None => to_text(&findings),
         Some(OutputForm::Json) => serde_json::to_string_pretty(&findings)? + "\n",

@@ -93,7 +93,7 @@ impl<'a> Plan<'a> {
         let Some(hook) = found.next() else {
             bail!(
                 "there is no revision {revision}; {}",
-                installed(own().map(Hook::revision).collect())
+                installed(&own().map(Hook::revision).collect::<Vec<_>>())
             );
         };
         if let Some(other) = found.next() {
@@ -157,7 +157,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn installed(revisions: Vec<&str>) -> String {
+fn installed(revisions: &[&str]) -> String {
     if revisions.is_empty() {
         "none is installed".to_owned()
     } else {

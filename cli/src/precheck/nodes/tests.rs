@@ -6,7 +6,7 @@ use super::super::finding::Level;
 use super::*;
 use crate::values::Sources;
 
-fn node(name: &str, cpu: &str, spec: Value) -> Node {
+fn node(name: &str, cpu: &str, spec: &Value) -> Node {
     serde_json::from_value(json!({
         "metadata": {"name": name},
         "spec": spec,
@@ -46,7 +46,7 @@ fn of_injector(assignments: &[&str], nodes: &[Node], used: &[(&str, u64)]) -> Fi
 
 #[test]
 fn room_is_what_others_leave() {
-    let nodes = [node("a", "1", json!({})), node("b", "100m", json!({}))];
+    let nodes = [node("a", "1", &json!({})), node("b", "100m", &json!({}))];
     assert_eq!(of_injector(&[], &nodes, &[]).level, Level::Info);
     let tight = of_injector(&[], &nodes, &[("a", 990), ("b", 80)]);
     assert_eq!(tight.level, Level::Warning);
@@ -63,7 +63,7 @@ fn room_is_what_others_leave() {
 #[test]
 fn a_node_is_closed_by_taints_that_are_not_tolerated() {
     let tainted = json!({"taints": [{"key": "dedicated", "value": "db", "effect": "NoSchedule"}]});
-    let nodes = [node("a", "1", tainted)];
+    let nodes = [node("a", "1", &tainted)];
     let closed = of_injector(&[], &nodes, &[]);
     assert_eq!(closed.level, Level::Error);
     assert!(
@@ -83,7 +83,7 @@ fn a_node_is_closed_by_taints_that_are_not_tolerated() {
     let other = "sidecarInjectorWebhook.tolerations[0].key=dedicated,sidecarInjectorWebhook.tolerations[0].value=web";
     assert_eq!(of_injector(&[other], &nodes, &[]).level, Level::Error);
 
-    let cordoned = [node("a", "1", json!({"unschedulable": true}))];
+    let cordoned = [node("a", "1", &json!({"unschedulable": true}))];
     assert!(
         of_injector(&[], &cordoned, &[])
             .message
@@ -91,14 +91,14 @@ fn a_node_is_closed_by_taints_that_are_not_tolerated() {
     );
     let preferred = json!({"taints": [{"key": "spot", "effect": "PreferNoSchedule"}]});
     assert_eq!(
-        of_injector(&[], &[node("a", "1", preferred)], &[]).level,
+        of_injector(&[], &[node("a", "1", &preferred)], &[]).level,
         Level::Info
     );
 }
 
 #[test]
 fn old_kubelets_are_named() {
-    let mut nodes = [node("new", "1", json!({})), node("old", "1", json!({}))];
+    let mut nodes = [node("new", "1", &json!({})), node("old", "1", &json!({}))];
     assert_eq!(kubelets(&nodes), []);
     let info = nodes[1]
         .status
