@@ -7,8 +7,9 @@ mod archive;
 mod batch;
 mod builder;
 mod catalogue;
-mod iptables;
+mod debian;
 mod programs;
+mod selections;
 
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@ use super::archive;
 use super::builder::Builder;
 use super::catalogue::{Content, Image};
 use super::programs::Programs;
-use super::{LOCAL_HUB, iptables};
+use super::{LOCAL_HUB, debian};
 use crate::blocking::wait_for;
 use crate::output;
 use crate::workspace::Workspace;
@@ -170,8 +170,9 @@ fn fill(
         match content {
             Content::Program(name) => link(&programs.path(name), &context.join(name))?,
             Content::Fortio => link(&fortio()?, &context.join("fortio"))?,
-            Content::Iptables => {
-                copy_folder(&iptables::folder(workspace)?, &context.join("iptables"))?
+            Content::Debian(selection) => {
+                let folder = debian::folder(workspace, selection)?;
+                copy_folder(&folder, &context.join(selection.name))?;
             }
         }
     }

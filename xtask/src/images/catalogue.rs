@@ -1,12 +1,15 @@
 //! Which images there are, what is in them, and under which names they are known.
 
+use super::debian::Selection;
+use super::selections::IPTABLES;
+
 /// What an image's Dockerfile finds in its context.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content {
     /// A program of ours, under its own name.
     Program(&'static str),
-    /// The folder `iptables` with the programs, their shared objects and extensions.
-    Iptables,
+    /// Programs of Debian in a folder of the selection's name.
+    Debian(&'static Selection),
     /// The load generator.
     Fortio,
 }
@@ -48,7 +51,7 @@ const HTTPBIN: [&str; 2] = [
 /// The images that `lateenctl install` asks for, and the one that tests run in pods. They share
 /// the tag of the build.
 pub(crate) fn mesh() -> Vec<Image> {
-    use Content::{Iptables, Program};
+    use Content::{Debian, Program};
     let image = |name, contents| Image {
         name,
         folder: name,
@@ -58,7 +61,11 @@ pub(crate) fn mesh() -> Vec<Image> {
     vec![
         image(
             "proxyv2",
-            &[Program("lateen-proxy"), Program("lateen-init"), Iptables],
+            &[
+                Program("lateen-proxy"),
+                Program("lateen-init"),
+                Debian(&IPTABLES),
+            ],
         ),
         image("pilot", &[Program("lateen-control")]),
         image("injector", &[Program("lateen-webhook")]),
