@@ -1,7 +1,7 @@
 //! Which images there are, what is in them, and under which names they are known.
 
 use super::debian::Selection;
-use super::selections::IPTABLES;
+use super::selections::{CURL, IPTABLES};
 
 /// What an image's Dockerfile finds in its context.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,9 @@ const HTTPBIN: [&str; 2] = [
     "mccutchen/go-httpbin:v2.15.0",
 ];
 
+/// The images of curl that manifests ask for, to run `sleep` in and call `curl` from.
+const CURLIMAGES: [&str; 2] = ["curlimages/curl:latest", "curlimages/curl:8.16.0"];
+
 /// The images that `lateenctl install` asks for, and the one that tests run in pods. They share
 /// the tag of the build.
 pub(crate) fn mesh() -> Vec<Image> {
@@ -78,7 +81,7 @@ pub(crate) fn samples() -> Vec<Image> {
     let sample = |name, aliases| Image {
         name,
         folder: "samples",
-        contents: &[Content::Program("lateen-samples")],
+        contents: &[Content::Program("lateen-samples"), Content::Debian(&CURL)],
         aliases,
     };
     let bookinfo = |name: &'static str| {
@@ -92,7 +95,7 @@ pub(crate) fn samples() -> Vec<Image> {
         bookinfo("examples-bookinfo-reviews-v2"),
         bookinfo("examples-bookinfo-reviews-v3"),
         bookinfo("examples-bookinfo-ratings-v1"),
-        sample("examples-client", Vec::new()),
+        sample("curl", CURLIMAGES.map(str::to_owned).to_vec()),
         sample("httpbin", HTTPBIN.map(str::to_owned).to_vec()),
         Image {
             name: "fortio",

@@ -41,3 +41,24 @@ pub(crate) const IPTABLES: Selection = Selection {
     // Where the legacy programs keep their lock.
     folders: &["run"],
 };
+
+/// What people type in a pod of the samples: `curl`, and the few commands that go round it.
+pub(crate) const CURL: Selection = Selection {
+    name: "curl",
+    packages: &["busybox-static", "curl"],
+    programs: &[
+        Program {
+            path: "usr/bin/curl",
+            names: &[],
+        },
+        Program {
+            path: "bin/busybox",
+            names: &[
+                "cat", "date", "echo", "env", "grep", "head", "ls", "nc", "nslookup", "seq", "sh",
+                "sleep", "tail", "time", "wc", "wget",
+            ],
+        },
+    ],
+    extensions: &[],
+    folders: &[],
+};
