@@ -128,6 +128,7 @@ impl ProxyConfig {
         proxy_metadata.append(&mut config.proxy_metadata);
         runtime_values.append(&mut config.runtime_values);
         let (merged, _) = document::check::<Self>(KIND, &Value::Object(fields))?;
+        merged.check()?;
         let config = Self {
             proxy_metadata,
             runtime_values,
@@ -137,6 +138,36 @@ impl ProxyConfig {
             config,
             not_honoured,
             unknown,
+        })
+    }
+
+    /// Refuses values that are of the right type and that no proxy can work with.
+    fn check(&self) -> Result<(), Error> {
+        let addresses = [
+            ("discoveryAddress", &self.discovery_address),
+            ("zipkinAddress", &self.zipkin_address),
+            ("statsdUdpAddress", &self.statsd_udp_address),
+        ];
+        let mut addresses = addresses.into_iter();
+        let bad = addresses.find(|(_, address)| !address.is_empty() && !is_address(address));
+        let whole_seconds = self.drain_duration.0.subsec_nanos() == 0;
+        let (path, reason) = if let Some((field, address)) = bad {
+            (field, format!("{address:?} is not HOST:PORT"))
+        } else if self.proxy_admin_port == 0 {
+            (
+                "proxyAdminPort",
+                "0 is not a port number from 1 to 65535".to_owned(),
+            )
+        } else if self.drain_duration == Duration::ZERO || !whole_seconds {
+            let reason = format!("{} is not a whole number of seconds", self.drain_duration);
+            ("drainDuration", reason)
+        } else {
+            return Ok(());
+        };
+        Err(Error::Field {
+            kind: KIND,
+            path: path.to_owned(),
+            reason,
         })
     }
 
@@ -156,6 +187,16 @@ impl ProxyConfig {
             _ => unreachable!("a struct with string keys is a JSON object"),
         }
     }
+}
+
+/// `HOST:PORT`, where the host is a name or an address.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:$()".contains(&byte);
+    let is_host = !host.is_empty() && host.bytes().all(is_legal);
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 impl Default for ProxyConfig {

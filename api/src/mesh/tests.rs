@@ -199,3 +199,37 @@ fn the_default_proxy_configuration_is_empty_json() {
         mesh
     );
 }
+
+#[test]
+fn an_annotation_cannot_ask_for_what_no_proxy_can_do() {
+    let refused = [
+        ("discoveryAddress: istiod", "discoveryAddress", "HOST:PORT"),
+        ("zipkinAddress: ':9411'", "zipkinAddress", "HOST:PORT"),
+        ("statsdUdpAddress: 'a b:1'", "statsdUdpAddress", "HOST:PORT"),
+        (
+            "discoveryAddress: 'istiod:0'",
+            "discoveryAddress",
+            "HOST:PORT",
+        ),
+        ("proxyAdminPort: 0", "proxyAdminPort", "from 1 to 65535"),
+        (
+            "drainDuration: 0s",
+            "drainDuration",
+            "whole number of seconds",
+        ),
+        (
+            "drainDuration: 1.5s",
+            "drainDuration",
+            "whole number of seconds",
+        ),
+    ];
+    for (yaml, path, allowed) in refused {
+        let error = ProxyConfig::default().merge(yaml).unwrap_err().to_string();
+        assert!(
+            error.contains(path) && error.contains(allowed),
+            "{yaml}: {error}"
+        );
+    }
+    let yaml = "discoveryAddress: '[fd00::1]:15012'\nzipkinAddress: zipkin.tracing:9411";
+    assert!(ProxyConfig::default().merge(yaml).is_ok());
+}
