@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use lateen_wire::names::PROXY_CONTAINER;
+
 /// A JSON Patch, serialised as RFC 6902 says.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Patch(Vec<Operation>);
@@ -231,18 +233,30 @@ fn has_unique_names<T: Named>(list: &[T]) -> bool {
 /// sidecar that moves leaves the application's containers, with all their fields, where they are.
 fn staying<'a, T: Named>(before: &'a [T], after: &[T]) -> BTreeSet<&'a str> {
     let place = |item: &T| after.iter().position(|kept| kept.name() == item.name());
-    // For each item the longest run of items in order that ends with it.
-    let mut runs: Vec<(usize, BTreeSet<&str>)> = Vec::new();
+    // For each item the heaviest run of items in order that ends with it.
+    let mut runs: Vec<Run<'_>> = Vec::new();
     for item in before {
         let Some(place) = place(item) else { continue };
-        let earlier = runs.iter().filter(|(end, _)| *end < place);
-        let longest = earlier.max_by_key(|(_, run)| run.len());
-        let mut run = longest.map(|(_, run)| run.clone()).unwrap_or_default();
-        run.insert(item.name());
-        runs.push((place, run));
+        let earlier = runs.iter().filter(|run| run.end < place);
+        let heaviest = earlier.max_by_key(|run| run.weight);
+        let mut run = heaviest.cloned().unwrap_or_default();
+        run.end = place;
+        // The proxy knows all its fields, and so is the one to move where there is a choice.
+        run.weight += if item.name() == PROXY_CONTAINER { 1 } else { 2 };
+        run.names.insert(item.name());
+        runs.push(run);
     }
-    let longest = runs.into_iter().max_by_key(|(_, run)| run.len());
-    longest.map(|(_, run)| run).unwrap_or_default()
+    let heaviest = runs.into_iter().max_by_key(|run| run.weight);
+    heaviest.map(|run| run.names).unwrap_or_default()
+}
+
+/// Items that both lists have in the same order.
+#[derive(Clone, Debug, Default)]
+struct Run<'a> {
+    /// Place of the last one in the new list.
+    end: usize,
+    weight: usize,
+    names: BTreeSet<&'a str>,
 }
 
 #[expect(

@@ -104,3 +104,17 @@ fn lists_in_another_order_are_replaced() {
         json!([{"name": "b"}, {"name": "a"}])
     );
 }
+
+#[test]
+fn a_proxy_of_the_user_s_moves_and_the_application_stays() {
+    for names in [["web", "istio-proxy"], ["istio-proxy", "web"]] {
+        let containers = names.map(|name| json!({"name": name, "new": name}));
+        let raw = json!({"spec": {"containers": containers}});
+        let (value, _) = patched(&raw, |pod| {
+            pod.spec.as_mut().unwrap().containers.reverse();
+        });
+        let containers = value["spec"]["containers"].as_array().unwrap();
+        let web = json!({"name": "web", "new": "web"});
+        assert!(containers.contains(&web), "{containers:?}");
+    }
+}
