@@ -24,7 +24,7 @@ use lateen_webhook::server::metrics::Metrics;
 use lateen_webhook::server::readiness::Readiness;
 use lateen_webhook::server::{Shared, routes, tls};
 use lateen_webhook::watch as follow;
-use lateen_wire::{names, ports};
+use lateen_wire::{Revision, names, ports};
 
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
@@ -38,9 +38,9 @@ struct Settings {
     namespace: String,
     /// Revision of the control plane.
     #[arg(long, env = "REVISION", default_value = names::DEFAULT_REVISION)]
-    revision: String,
-    /// MutatingWebhookConfiguration whose caBundle to keep [default: istio-sidecar-injector, with
-    /// the revision as suffix].
+    revision: Revision,
+    /// MutatingWebhookConfiguration without whose right caBundle nothing is ready [default:
+    /// istio-sidecar-injector, with the revision as suffix].
     #[arg(long, env = "INJECTION_WEBHOOK_CONFIG_NAME")]
     webhook_configuration: Option<String>,
     /// Whether proxies are native sidecars: auto, true or false.
@@ -58,17 +58,6 @@ struct Settings {
     /// Log lines are JSON.
     #[arg(long, env = "LOG_AS_JSON")]
     log_as_json: bool,
-}
-
-impl Settings {
-    /// The name of an object of this revision.
-    fn of_revision(&self, name: &str) -> String {
-        if self.revision.is_empty() || self.revision == names::DEFAULT_REVISION {
-            name.to_owned()
-        } else {
-            format!("{name}-{}", self.revision)
-        }
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -137,14 +126,24 @@ fn start_watches(
     let metrics = Arc::new(Metrics::default());
     let names = follow::configuration::Names {
         namespace: settings.namespace.clone(),
-        injection: settings.of_revision(names::INJECTOR),
-        mesh: settings.of_revision(names::MESH_CONFIG_MAP),
+        injection: settings.revision.name_of(names::INJECTOR),
+        mesh: settings.revision.name_of(names::MESH_CONFIG_MAP),
     };
-    let webhook_configuration = settings
-        .webhook_configuration
-        .clone()
-        .unwrap_or_else(|| settings.of_revision(names::INJECTOR));
-    let server_name = format!("{}.{}.svc", names::INJECTOR, settings.namespace);
+    let service = settings.revision.name_of(names::INJECTOR);
+    let secret = follow::certificate::Source {
+        namespace: settings.namespace.clone(),
+        name: settings.revision.name_of(names::INJECTOR_CERTS),
+        server_name: format!("{service}.{}.svc", settings.namespace),
+    };
+    let ours = follow::ca_bundle::Ours {
+        name: settings
+            .webhook_configuration
+            .clone()
+            .unwrap_or_else(|| service.clone()),
+        revision: settings.revision.clone(),
+        namespace: settings.namespace.clone(),
+        service,
+    };
     watches.spawn(follow::configuration::follow(
         client.clone(),
         names,
@@ -154,14 +153,13 @@ fn start_watches(
     ));
     watches.spawn(follow::certificate::follow(
         client.clone(),
-        settings.namespace.clone(),
-        server_name,
+        secret,
         certificate_sender,
     ));
     watches.spawn(follow::nodes::follow(client.clone(), kubelets_sender));
     watches.spawn(follow::ca_bundle::follow(
         client.clone(),
-        webhook_configuration,
+        ours,
         certificate.clone(),
         bundles_sender,
     ));

@@ -1,4 +1,4 @@
-//! Secret `istio-sidecar-injector-certs`: the certificate that control issues for us.
+//! Secret `istio-sidecar-injector-certs`, with the revision as suffix: the certificate that control issues for us.
 
 use std::sync::Arc;
 
@@ -7,28 +7,36 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use lateen_wire::names;
-
 use crate::server::tls::{Certificate, CertificateError};
 
-/// Follows the Secret for ever. `server_name` is the DNS name that the API server calls us by.
+/// Where the certificate is, and what it must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Namespace of the Secret.
+    pub namespace: String,
+    /// Name of the Secret.
+    pub name: String,
+    /// DNS name that the API server calls us by.
+    pub server_name: String,
+}
+
+/// Follows the Secret for ever.
 pub async fn follow(
     client: Client,
-    namespace: String,
-    server_name: String,
+    source: Source,
     certificate: watch::Sender<Option<Arc<Certificate>>>,
 ) {
-    let api: Api<Secret> = Api::namespaced(client, &namespace);
-    let mut secrets = Box::pin(super::object(api, names::INJECTOR_CERTS));
+    let api: Api<Secret> = Api::namespaced(client, &source.namespace);
+    let mut secrets = Box::pin(super::object(api, &source.name));
     while let Some(secret) = secrets.next().await {
         let Some(secret) = secret else {
             tracing::warn!(
-                object = names::INJECTOR_CERTS,
+                object = source.name,
                 "The Secret does not exist; the last known certificate stays in use."
             );
             continue;
         };
-        match read(&secret, &server_name) {
+        match read(&secret, &source.server_name) {
             Ok(new) => {
                 tracing::info!("A certificate is in use.");
                 certificate.send_replace(Some(Arc::new(new)));

@@ -73,13 +73,13 @@ impl Listener for Pods {
 }
 
 /// A certificate authority.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -104,7 +104,7 @@ impl Authority {
         )
     }
 
-    pub(super) fn certificate(&self) -> Arc<Certificate> {
+    pub(crate) fn certificate(&self) -> Arc<Certificate> {
         let (chain, key) = self.issue(SERVER_NAME);
         let (chain, key) = (chain.as_bytes(), key.as_bytes());
         Arc::new(Certificate::parse(chain, key, self.pem.as_bytes(), SERVER_NAME).unwrap())

@@ -4,3 +4,5 @@ mod crowds;
 mod fixture;
 mod lifecycle;
 mod requests;
+
+pub(crate) use fixture::Authority;
