@@ -1,31 +1,42 @@
-//! Puts an injected pod together: the application's part, the proxy's containers and volumes, labels
-//! and annotations, and at last the record of all this.
+//! Puts an injected pod together: the application's part with the custom templates, what the built-in
+//! template adds to it, the user's own wishes over all, and at last the record of all this.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, LocalObjectReference, Pod, PodSpec, Volume};
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, LocalObjectReference, Pod, PodSecurityContext, PodSpec, Volume,
+};
 
 use lateen_wire::names;
 
-use crate::overrides::Overrides;
+use crate::merge::lay_container;
 use crate::status::{self, Status};
-use crate::template::{Plan, init, literal, metadata, proxy, volumes};
+use crate::template::{Parts, Plan, literal, metadata, proxy};
 use crate::{probes, prometheus};
 
 /// The injected pod.
 pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     let mut pod = plan.pod.clone();
     let spec = pod.spec.get_or_insert_default();
-    Overrides::remove_from(spec);
-    let init = init_container(plan);
-    let proxy = proxy_container(plan, spec);
-    let volumes = volumes::volumes(plan);
-    let status = record(plan, init.is_some(), &volumes);
-    place(spec, init, proxy, plan);
-    add_volumes(spec, volumes);
-    add_pull_secrets(spec, &plan.values.global.image_pull_secrets);
+    plan.overrides.remove_from(spec);
+    let mut parts = plan.parts();
+    let mut status = record(plan, &parts);
+    status.extend(&plan.layers.status);
+    if let Some(init) = &mut parts.init {
+        customise(init, plan);
+    }
+    if let Some(proxy) = &mut parts.proxy {
+        let variables = proxy.env.get_or_insert_default();
+        variables.extend(metrics_variable(plan));
+        variables.extend(rewrite_probes(plan, spec));
+        customise(proxy, plan);
+        proxy::keep_recognisable(plan, proxy);
+        metadata::add(plan, &mut pod.metadata);
+    }
+    let has_proxy = parts.proxy.is_some();
+    add_to(spec, parts, plan);
 
-    metadata::add(plan, &mut pod.metadata);
     let annotations = pod.metadata.annotations.get_or_insert_default();
-    if merges_metrics(plan) {
+    if has_proxy && merges_metrics(plan) {
         prometheus::redirect(annotations, plan.status_port);
     }
     annotations.extend(status.annotation());
@@ -34,22 +45,32 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     pod
 }
 
-fn init_container(plan: &Plan<'_>) -> Option<Container> {
-    let mut init = init::container(plan)?;
-    plan.overrides.apply(&mut init);
-    Some(init)
+/// Lays over one of our containers what custom templates say of it, and then what the user says.
+fn customise(container: &mut Container, plan: &Plan<'_>) {
+    for over in &plan.layers.for_proxy {
+        if over.name == container.name {
+            lay_container(container, over.clone());
+        }
+    }
+    plan.overrides.apply(container);
 }
 
-/// The proxy's container, which is told of the application's metrics and of the probes that are
-/// rewritten in `spec`.
-fn proxy_container(plan: &Plan<'_>, spec: &mut PodSpec) -> Container {
-    let mut proxy = proxy::container(plan);
-    let variables = proxy.env.get_or_insert_default();
-    variables.extend(metrics_variable(plan));
-    variables.extend(rewrite_probes(plan, spec));
-    plan.overrides.apply(&mut proxy);
-    proxy::keep_recognisable(plan, &mut proxy);
-    proxy
+/// Adds what the built-in template makes, each in its place.
+fn add_to(spec: &mut PodSpec, parts: Parts, plan: &Plan<'_>) {
+    let Parts {
+        init,
+        proxy,
+        volumes,
+        security_context,
+    } = parts;
+    if let Some(proxy) = proxy {
+        place(spec, init, proxy, plan);
+        add_pull_secrets(spec, &plan.values.global.image_pull_secrets);
+    }
+    add_volumes(spec, volumes);
+    if let Some(context) = security_context {
+        lay_under(spec.security_context.get_or_insert_default(), context);
+    }
 }
 
 fn merges_metrics(plan: &Plan<'_>) -> bool {
@@ -61,10 +82,10 @@ fn merges_metrics(plan: &Plan<'_>) -> bool {
 }
 
 fn metrics_variable(plan: &Plan<'_>) -> Option<EnvVar> {
-    let merges = merges_metrics(plan);
-    let value = merges
-        .then(|| prometheus::variable(&plan.options.scrape))
-        .flatten()?;
+    if !merges_metrics(plan) {
+        return None;
+    }
+    let value = prometheus::variable(&plan.options.scrape)?;
     Some(literal(prometheus::VARIABLE, &value))
 }
 
@@ -83,27 +104,39 @@ fn rewrite_probes(plan: &Plan<'_>, spec: &mut PodSpec) -> Option<EnvVar> {
     ))
 }
 
-fn record(plan: &Plan<'_>, has_init: bool, volumes: &[Volume]) -> Status {
-    let init = has_init.then_some(names::INIT_CONTAINER);
-    let proxy = Some(names::PROXY_CONTAINER);
+/// What the built-in template adds, by name. A volume of the user's by a name of ours is the user's.
+fn record(plan: &Plan<'_>, parts: &Parts) -> Status {
+    let name = |container: &Option<Container>| container.as_ref().map(|own| own.name.clone());
+    let (init, proxy) = (name(&parts.init), name(&parts.proxy));
+    let secrets = proxy
+        .is_some()
+        .then_some(&plan.values.global.image_pull_secrets);
     let (native, classic) = if plan.native {
         (proxy, None)
     } else {
         (None, proxy)
     };
-    let secrets = &plan.values.global.image_pull_secrets;
+    let own = plan
+        .pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
+    let own: Vec<&str> = own.map(|volume| volume.name.as_str()).collect();
+    let names = parts.volumes.iter().map(|volume| &volume.name);
+    let volumes = names.filter(|name| !own.contains(&name.as_str())).cloned();
     Status {
         init_containers: status::names(init.into_iter().chain(native)),
         containers: status::names(classic),
-        volumes: status::names(volumes.iter().map(|volume| volume.name.as_str())),
-        image_pull_secrets: status::names(secrets.iter().map(String::as_str)),
+        volumes: status::names(volumes),
+        image_pull_secrets: status::names(secrets.into_iter().flatten().cloned()),
         revision: plan.values.revision().to_owned(),
     }
 }
 
 /// Puts the containers where they belong. Native: redirection, then the proxy, then the user's init
 /// containers, which are in the mesh. Classic: the user's init containers run before redirection
-/// exists, since nobody would serve them after it.
+/// exists, since nobody would serve them after it; but what checks redirection comes before all, so
+/// that nothing of the user's runs without.
 fn place(spec: &mut PodSpec, init: Option<Container>, proxy: Container, plan: &Plan<'_>) {
     if plan.native {
         let ours = init.into_iter().chain([proxy]);
@@ -113,7 +146,10 @@ fn place(spec: &mut PodSpec, init: Option<Container>, proxy: Container, plan: &P
         return;
     }
     if let Some(init) = init {
-        spec.init_containers.get_or_insert_default().push(init);
+        let init_containers = spec.init_containers.get_or_insert_default();
+        let checks = init.name == names::VALIDATION_CONTAINER;
+        let place = if checks { 0 } else { init_containers.len() };
+        init_containers.insert(place, init);
     }
     let place = if plan.proxy_is_first() {
         0
@@ -125,6 +161,9 @@ fn place(spec: &mut PodSpec, init: Option<Container>, proxy: Container, plan: &P
 
 /// Puts our volumes before the user's, except those whose names the user has taken.
 fn add_volumes(spec: &mut PodSpec, mut ours: Vec<Volume>) {
+    if ours.is_empty() {
+        return;
+    }
     let volumes = spec.volumes.get_or_insert_default();
     ours.retain(|volume| !volumes.iter().any(|taken| taken.name == volume.name));
     volumes.splice(0..0, ours);
@@ -140,4 +179,19 @@ fn add_pull_secrets(spec: &mut PodSpec, secrets: &[String]) {
             list.push(LocalObjectReference { name: name.clone() });
         }
     }
+}
+
+/// Completes the user's own security context with ours.
+fn lay_under(own: &mut PodSecurityContext, mut under: PodSecurityContext) {
+    let settings = own.sysctls.take();
+    under.merge_from(std::mem::take(own));
+    let ours = under.sysctls.take().into_iter().flatten();
+    let mut all = settings.unwrap_or_default();
+    for setting in ours {
+        if !all.iter().any(|taken| taken.name == setting.name) {
+            all.push(setting);
+        }
+    }
+    under.sysctls = (!all.is_empty()).then_some(all);
+    *own = under;
 }

@@ -102,6 +102,17 @@ fn first_decision(mut steps: impl Iterator<Item = Step>) -> Decision {
     Decision { inject, reason }
 }
 
+/// Decides as if there were no such rule.
+pub(crate) fn decide_regardless_of(
+    rule: Reason,
+    pod: &Pod,
+    namespace: &str,
+    config: &InjectionConfig,
+) -> Decision {
+    let steps = steps(pod, namespace, config).filter(|step| step.rule != rule);
+    first_decision(steps)
+}
+
 /// The rules that are looked at for a pod that is created in a namespace, in their order, up to the
 /// one that decides: [`decide`] in slow motion.
 #[must_use]

@@ -34,6 +34,14 @@ pub enum InjectError {
     /// Annotations have values they cannot have; all of them, not only the first.
     #[error("cannot inject the sidecar: {}", join(.0))]
     Annotations(Vec<Problem>),
+    /// A custom template does not fit the pod.
+    #[error("cannot inject template {name:?}: {reason}; ask whoever runs the mesh to mend it")]
+    Template {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A document of a file that should hold manifests cannot be read.
     #[error("cannot read document {number}: {reason}")]
     Document {

@@ -9,20 +9,22 @@ use k8s_openapi::api::core::v1::Pod;
 use lateen_api::{Error, Parsed, ProxyConfig};
 use lateen_wire::ports;
 
-use crate::annotations::PodOptions;
 use crate::annotations::traffic::TrafficDefaults;
+use crate::annotations::{self, PodOptions};
 use crate::assemble::assemble;
 use crate::config::Config;
+use crate::config::templates::{BuiltIn, Selection};
 use crate::decide::{Reason, decide};
+use crate::earlier::without_injection;
 use crate::error::{InjectError, Problem};
+use crate::layers::{Facts, Layers};
 use crate::native::{Kubelets, NativeSidecars};
 use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::parameters::Parameters;
-use crate::status::Status;
-use crate::template::Plan;
-use crate::warnings::warnings;
-use crate::{keys, overrides, patch};
+use crate::same::is_same;
+use crate::template::{self, Plan};
+use crate::{keys, overrides, patch, warnings};
 
 static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
 
@@ -61,12 +63,17 @@ pub struct Injection {
 /// What became of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It has been injected before and is left alone.
+    /// It has been injected before, and would be injected so again.
     AlreadyInjected,
     /// It is injected.
     Injected(Injection),
     /// It is not to be injected.
-    Skipped(Reason),
+    Skipped {
+        /// Why not.
+        reason: Reason,
+        /// One sentence for everything about this that is probably not meant so.
+        warnings: Vec<String>,
+    },
 }
 
 impl Outcome {
@@ -75,7 +82,7 @@ impl Outcome {
     pub fn patch(self, pod: Pod) -> Option<patch::Patch> {
         match self {
             Self::Injected(injection) => Some(patch::diff(pod, *injection.pod)),
-            Self::AlreadyInjected | Self::Skipped(_) => None,
+            Self::AlreadyInjected | Self::Skipped { .. } => None,
         }
     }
 }
@@ -107,54 +114,138 @@ impl Injector {
         &self.config
     }
 
-    /// Injects a pod, if it is to be injected. The same pod always gives the same result.
+    /// Injects a pod, if it is to be injected. The same pod always gives the same result. What an
+    /// earlier injection has left is taken out before.
     ///
     /// # Errors
-    /// When annotations have values they cannot have; all of them are named.
+    /// When annotations have values they cannot have; all of them are named. Or when a custom template
+    /// does not fit the pod.
     pub fn inject(&self, pod: &Pod, target: &Target<'_>) -> Result<Outcome, InjectError> {
         let decision = decide(pod, target.namespace, &self.config.injection);
         if !decision.inject {
-            return Ok(Outcome::Skipped(decision.reason));
+            let warnings =
+                warnings::of_skipped(pod, decision.reason, target.namespace, &self.config);
+            let reason = decision.reason;
+            return Ok(Outcome::Skipped { reason, warnings });
         }
-        if Status::holds_for(pod) {
+        let bare = without_injection(pod);
+        let injection = self.inject_bare(bare.as_ref().unwrap_or(pod), target)?;
+        if bare.is_some() && is_same(pod, &injection.pod) {
             return Ok(Outcome::AlreadyInjected);
         }
-        let (options, mut problems) = PodOptions::parse(annotations(pod));
-        let overlay = self.overlay(pod).unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
-        if !problems.is_empty() {
-            return Err(InjectError::Annotations(problems));
-        }
-        let (proxy_config, proxy_config_json) = self.proxy_config(overlay.as_ref(), &options);
-        let overrides = pod.spec.as_ref().map(Overrides::of).unwrap_or_default();
+        Ok(Outcome::Injected(injection))
+    }
+
+    /// Injects a pod that has nothing of an earlier injection.
+    fn inject_bare(&self, pod: &Pod, target: &Target<'_>) -> Result<Injection, InjectError> {
+        let owner = target.owner;
+        let owner = owner.map_or_else(|| Cow::Owned(Owner::of(pod)), Cow::Borrowed);
+        let wishes = self.wishes(pod, target.namespace, &owner)?;
+        let (options, overlay) = (&wishes.options, wishes.overlay.as_ref());
+        let (proxy_config, proxy_config_json) = self.proxy_config(overlay, options);
+        let mode = options
+            .interception_mode
+            .unwrap_or(proxy_config.interception_mode);
+        let base = wishes.selection.base;
+        let names = template::container_names(base, mode, &self.config.values);
+        let spec = wishes.pod.spec.as_ref();
+        let overrides = spec.map(|spec| Overrides::of(spec, &names));
         let plan = Plan {
-            pod,
+            pod: &wishes.pod,
+            selection: &wishes.selection,
+            layers: &wishes.layers,
             namespace: target.namespace,
-            owner: target
-                .owner
-                .map_or_else(|| Cow::Owned(Owner::of(pod)), Cow::Borrowed),
+            owner,
             values: &self.config.values,
             mesh: &self.config.mesh,
             injected_annotations: &self.config.injection.injected_annotations,
             traffic: &self.traffic,
             parameters: target.parameters,
-            native: self.is_native(pod, &options, target),
+            native: base == Some(BuiltIn::Sidecar) && self.is_native(&wishes.pod, options, target),
             status_port: proxy_config.status_port,
             proxy_config,
             proxy_config_json,
-            options: &options,
-            overrides: &overrides,
+            options,
+            datadog: &wishes.datadog,
+            overrides: &overrides.unwrap_or_default(),
         };
-        let pod = Box::new(assemble(&plan));
-        let warnings = warnings(&plan, overlay.as_ref(), &pod);
-        Ok(Outcome::Injected(Injection { pod, warnings }))
+        let injected = Box::new(assemble(&plan));
+        let warnings = warnings::of_injected(&plan, overlay, &injected);
+        Ok(Injection {
+            pod: injected,
+            warnings,
+        })
+    }
+
+    /// What the pod asks for in its annotations, its custom templates included.
+    fn wishes<'a>(
+        &'a self,
+        pod: &'a Pod,
+        namespace: &str,
+        owner: &Owner,
+    ) -> Result<Wishes<'a>, InjectError> {
+        let mut problems = Vec::new();
+        let selection = keep(self.selection(annotations(pod)), &mut problems);
+        let kept = keep(Overrides::kept(annotations(pod)), &mut problems).unwrap_or_default();
+        let selection = selection.unwrap_or_default();
+        let facts = Facts {
+            pod,
+            namespace,
+            owner,
+            values: &self.config.values,
+            mesh: &self.config.mesh,
+        };
+        let mut pod = Cow::Borrowed(pod);
+        if kept != Overrides::default() {
+            kept.put_back(pod.to_mut().spec.get_or_insert_default());
+        }
+        let mut layers = Layers::default();
+        if !selection.overlays.is_empty() {
+            layers = Layers::lay(&selection, &facts, pod.to_mut())?;
+        }
+        let annotations = annotations(&pod);
+        let (options, more) = PodOptions::parse(annotations);
+        problems.extend(more);
+        let overlay = keep(self.overlay(annotations), &mut problems).flatten();
+        let traces_to_datadog = self.config.values.global.proxy.tracer == "datadog";
+        let datadog = traces_to_datadog.then(|| annotations::datadog(annotations));
+        let datadog = keep(datadog.transpose(), &mut problems).flatten();
+        if !problems.is_empty() {
+            return Err(InjectError::Annotations(problems));
+        }
+        Ok(Wishes {
+            pod,
+            selection,
+            layers,
+            options,
+            overlay,
+            datadog: datadog.unwrap_or_default(),
+        })
+    }
+
+    /// The templates that the pod asks for, or else the installation's.
+    fn selection(
+        &self,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Cow<'_, Selection>, Problem> {
+        let templates = &self.config.injection.templates;
+        let Some(list) = annotations.get(keys::TEMPLATES) else {
+            return Ok(Cow::Borrowed(templates.defaults()));
+        };
+        let selected = templates.select(list).map_err(|allowed| Problem {
+            key: keys::TEMPLATES.to_owned(),
+            value: list.clone(),
+            allowed,
+        })?;
+        Ok(Cow::Owned(selected))
     }
 
     /// The installation's proxy configuration with the pod's laid over it, if the pod has one.
-    fn overlay(&self, pod: &Pod) -> Result<Option<Parsed<ProxyConfig>>, Problem> {
-        let Some(yaml) = annotations(pod).get(keys::PROXY_CONFIG) else {
+    fn overlay(
+        &self,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Option<Parsed<ProxyConfig>>, Problem> {
+        let Some(yaml) = annotations.get(keys::PROXY_CONFIG) else {
             return Ok(None);
         };
         let merged = self.proxy_config.merge(yaml).map_err(|error| Problem {
@@ -200,6 +291,23 @@ impl Injector {
         });
         wanted && !spec.containers.iter().all(overrides::is_ours)
     }
+}
+
+/// What a pod asks for.
+struct Wishes<'a> {
+    /// The pod, with its own containers for the proxy put back, and its custom templates.
+    pod: Cow<'a, Pod>,
+    selection: Cow<'a, Selection>,
+    layers: Layers,
+    options: PodOptions,
+    /// The installation's proxy configuration with the pod's laid over it.
+    overlay: Option<Parsed<ProxyConfig>>,
+    datadog: BTreeMap<String, String>,
+}
+
+/// The value, or else `None` with the problem noted.
+fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
 }
 
 fn annotations(pod: &Pod) -> &BTreeMap<String, String> {

@@ -1,6 +1,8 @@
 //! Keys of annotations and labels that only the injector deals with, spelt as Istio spells them
 //! (resource annotations and resource labels of istio.io/docs/reference/config).
 
+use lateen_wire::names;
+
 pub(crate) const TEMPLATES: &str = "inject.istio.io/templates";
 pub(crate) const PROXY_CONFIG: &str = "proxy.istio.io/config";
 pub(crate) const OVERRIDES: &str = "proxy.istio.io/overrides";
@@ -19,6 +21,17 @@ pub(crate) const AGENT_LOG_LEVEL: &str = "sidecar.istio.io/agentLogLevel";
 pub(crate) const BOOTSTRAP_OVERRIDE: &str = "sidecar.istio.io/bootstrapOverride";
 pub(crate) const DISCOVERY_ADDRESS: &str = "sidecar.istio.io/discoveryAddress";
 pub(crate) const EXTRA_STAT_TAGS: &str = "sidecar.istio.io/extraStatTags";
+pub(crate) const STATISTICS_LISTS: [&str; 4] = [
+    "sidecar.istio.io/statsInclusionPrefixes",
+    "sidecar.istio.io/statsInclusionSuffixes",
+    "sidecar.istio.io/statsInclusionRegexps",
+    "sidecar.istio.io/statsHistogramBins",
+];
+pub(crate) const STATISTICS_INTERVALS: [&str; 2] = [
+    "sidecar.istio.io/statsFlushInterval",
+    "sidecar.istio.io/statsEvictionInterval",
+];
+pub(crate) const STATISTICS_BUCKETS: &str = "sidecar.istio.io/statsHistogramBuckets";
 pub(crate) const USER_VOLUME: &str = "sidecar.istio.io/userVolume";
 pub(crate) const USER_VOLUME_MOUNT: &str = "sidecar.istio.io/userVolumeMount";
 pub(crate) const CAP_NET_BIND_SERVICE: &str = "sidecar.istio.io/capNetBindService";
@@ -53,3 +66,82 @@ pub(crate) const DEFAULT_LOGS_CONTAINER: &str = "kubectl.kubernetes.io/default-l
 
 pub(crate) const NETWORK: &str = "topology.istio.io/network";
 pub(crate) const TUNNEL: &str = "networking.istio.io/tunnel";
+
+pub(crate) const MULTUS_NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+pub(crate) const DATADOG_VARIABLES: &str = "apm.datadoghq.com/env";
+pub(crate) const OTEL_NAMESPACE: &str = "resource.opentelemetry.io/service.namespace";
+pub(crate) const OTEL_VERSION: &str = "resource.opentelemetry.io/service.version";
+pub(crate) const OTEL_INSTANCE: &str = "resource.opentelemetry.io/service.instance.id";
+
+/// Annotations that have an effect on a pod, or would have one in Istio, but for those that others
+/// share with us.
+pub(crate) const ANNOTATIONS: &[&str] = &[
+    names::INJECT,
+    names::STATUS,
+    TEMPLATES,
+    PROXY_CONFIG,
+    OVERRIDES,
+    NATIVE_SIDECAR,
+    INTERCEPTION_MODE,
+    PROXY_IMAGE,
+    PROXY_IMAGE_TYPE,
+    PROXY_CPU,
+    PROXY_CPU_LIMIT,
+    PROXY_MEMORY,
+    PROXY_MEMORY_LIMIT,
+    LOG_LEVEL,
+    COMPONENT_LOG_LEVEL,
+    AGENT_LOG_LEVEL,
+    BOOTSTRAP_OVERRIDE,
+    DISCOVERY_ADDRESS,
+    EXTRA_STAT_TAGS,
+    USER_VOLUME,
+    USER_VOLUME_MOUNT,
+    CAP_NET_BIND_SERVICE,
+    REWRITE_PROBES,
+    STATUS_PORT,
+    READINESS_INITIAL_DELAY,
+    READINESS_PERIOD,
+    READINESS_FAILURES,
+    READINESS_PORTS,
+    INCLUDE_OUTBOUND_RANGES,
+    EXCLUDE_OUTBOUND_RANGES,
+    INCLUDE_INBOUND_PORTS,
+    EXCLUDE_INBOUND_PORTS,
+    INCLUDE_OUTBOUND_PORTS,
+    EXCLUDE_OUTBOUND_PORTS,
+    EXCLUDE_INTERFACES,
+    KUBEVIRT_INTERFACES,
+    REROUTE_INTERFACES,
+    MERGE_METRICS,
+    SCRAPE_TARGETS,
+    SECURE_PORT,
+];
+
+/// Labels that have an effect on a pod.
+pub(crate) const LABELS: &[&str] = &[
+    names::INJECT,
+    names::REVISION,
+    names::TLS_MODE,
+    names::CANONICAL_NAME,
+    names::CANONICAL_REVISION,
+    names::WORKLOAD_NAME,
+    NETWORK,
+    TUNNEL,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_golden_row() {
+        let rows = include_str!("../tests/golden/rows.yaml");
+        let has_row = |key: &&&str| rows.contains(&format!("- {{row: {key}, case: "));
+        let keys = ANNOTATIONS.iter().chain(LABELS);
+        let statistics = STATISTICS_LISTS.iter().chain(&STATISTICS_INTERVALS);
+        let all = keys.chain(statistics).chain([&STATISTICS_BUCKETS]);
+        let missing: Vec<&&str> = all.filter(|key| !has_row(key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

@@ -149,7 +149,11 @@ fn inject_template(
         .map_err(|error| error.to_string())?;
     let notices = match &outcome {
         Outcome::AlreadyInjected => vec!["left alone because it is injected already".to_owned()],
-        Outcome::Skipped(reason) => vec![format!("left alone because {reason}")],
+        Outcome::Skipped { reason, warnings } => {
+            let mut notices = vec![format!("left alone because {reason}")];
+            notices.extend_from_slice(warnings);
+            notices
+        }
         Outcome::Injected(injection) => injection.warnings.clone(),
     };
     if let Some(patch) = outcome.patch(pod) {

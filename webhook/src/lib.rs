@@ -23,12 +23,16 @@ pub mod server;
 pub mod watch;
 
 mod assemble;
+mod earlier;
 mod keys;
 mod kube_inject;
+mod layers;
+mod merge;
 mod overrides;
 mod probes;
 mod prometheus;
 mod quantity;
+mod same;
 mod status;
 mod template;
 mod warnings;

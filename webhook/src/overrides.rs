@@ -1,18 +1,20 @@
 //! Containers that a user gives our own names, `istio-proxy` and `istio-init`, to change what the
 //! injector would write: the user's fields win.
 
-use k8s_openapi::DeepMerge;
-use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec};
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, SecurityContext};
+use serde::{Deserialize, Serialize};
 
 use lateen_wire::names;
 
-/// The image that a user writes who wants the injector's.
-const AUTOMATIC_IMAGE: &str = "auto";
+use crate::error::Problem;
+use crate::keys;
+use crate::merge::lay_container;
 
 /// The user's containers under our names, as annotation `proxy.istio.io/overrides` keeps them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct Overrides {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     containers: Vec<Container>,
@@ -21,11 +23,13 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
-    /// The user's containers in a pod.
-    pub(crate) fn of(spec: &PodSpec) -> Self {
+    /// The user's containers in a pod whose names are among those of the containers that are
+    /// injected.
+    pub(crate) fn of(spec: &PodSpec, injected: &[&str]) -> Self {
         let pick = |containers: &[Container]| {
-            let ours = containers.iter().filter(|container| is_ours(container));
-            ours.cloned().collect()
+            let mut ours = containers.to_vec();
+            ours.retain(|container| injected.contains(&container.name.as_str()));
+            ours
         };
         Self {
             containers: pick(&spec.containers),
@@ -34,11 +38,43 @@ impl Overrides {
     }
 
     /// Takes them out of the pod.
-    pub(crate) fn remove_from(spec: &mut PodSpec) {
-        spec.containers.retain(|container| !is_ours(container));
+    pub(crate) fn remove_from(&self, spec: &mut PodSpec) {
+        let stays = |container: &Container| self.find(&container.name).is_none();
+        spec.containers.retain(stays);
         if let Some(containers) = &mut spec.init_containers {
-            containers.retain(|container| !is_ours(container));
+            containers.retain(stays);
         }
+    }
+
+    /// Puts them back into a pod that an earlier injection took them out of, unless it has others by
+    /// these names.
+    pub(crate) fn put_back(self, spec: &mut PodSpec) {
+        let put = |containers: &mut Vec<Container>, kept: Vec<Container>| {
+            for container in kept {
+                if !containers.iter().any(|other| other.name == container.name) {
+                    containers.push(container);
+                }
+            }
+        };
+        put(&mut spec.containers, self.containers);
+        if !self.init_containers.is_empty() {
+            put(
+                spec.init_containers.get_or_insert_default(),
+                self.init_containers,
+            );
+        }
+    }
+
+    /// The containers that an earlier injection has kept in its annotation.
+    pub(crate) fn kept(annotations: &BTreeMap<String, String>) -> Result<Self, Problem> {
+        let Some(text) = annotations.get(keys::OVERRIDES) else {
+            return Ok(Self::default());
+        };
+        serde_json::from_str(text).map_err(|error| Problem {
+            key: keys::OVERRIDES.to_owned(),
+            value: text.clone(),
+            allowed: format!("what an injector has written, or nothing at all ({error})"),
+        })
     }
 
     /// The value of annotation `proxy.istio.io/overrides`, if there is something to keep.
@@ -52,16 +88,22 @@ impl Overrides {
 
     /// The user that the proxy shall run as.
     pub(crate) fn proxy_user(&self) -> Option<i64> {
-        self.find(names::PROXY_CONTAINER)?
-            .security_context
-            .as_ref()?
-            .run_as_user
+        self.proxy_context()?.run_as_user
+    }
+
+    /// The group that the proxy shall run as.
+    pub(crate) fn proxy_group(&self) -> Option<i64> {
+        self.proxy_context()?.run_as_group
+    }
+
+    fn proxy_context(&self) -> Option<&SecurityContext> {
+        self.find(names::PROXY_CONTAINER)?.security_context.as_ref()
     }
 
     /// Lays the user's container of the same name over ours.
     pub(crate) fn apply(&self, container: &mut Container) {
         if let Some(user) = self.find(&container.name) {
-            merge(container, user.clone());
+            lay_container(container, user.clone());
         }
     }
 
@@ -73,48 +115,10 @@ impl Overrides {
 
 /// Whether a container has one of our own names.
 pub(crate) fn is_ours(container: &Container) -> bool {
-    container.name == names::PROXY_CONTAINER || container.name == names::INIT_CONTAINER
-}
-
-/// Merges as Kubernetes does (variables by name, mounts by path), except for fields that allow one
-/// of several members: there, adding the user's member to ours would allow two.
-fn merge(ours: &mut Container, mut user: Container) {
-    user.image = user.image.filter(|image| image != AUTOMATIC_IMAGE);
-    if let Some(variables) = &mut ours.env {
-        let replaced = |name: &str| {
-            user.env
-                .iter()
-                .flatten()
-                .any(|variable| variable.name == name)
-        };
-        for variable in variables
-            .iter_mut()
-            .filter(|variable| replaced(&variable.name))
-        {
-            variable.value = None;
-            variable.value_from = None;
-        }
-    }
-    if let (Some(ours), Some(user)) = (&mut ours.lifecycle, &mut user.lifecycle) {
-        drop_replaced_hooks(ours, user);
-    }
-    for (ours, user) in [
-        (&mut ours.liveness_probe, &user.liveness_probe),
-        (&mut ours.readiness_probe, &user.readiness_probe),
-        (&mut ours.startup_probe, &user.startup_probe),
-    ] {
-        if user.is_some() {
-            *ours = None;
-        }
-    }
-    ours.merge_from(user);
-}
-
-fn drop_replaced_hooks(ours: &mut Lifecycle, user: &Lifecycle) {
-    if user.post_start.is_some() {
-        ours.post_start = None;
-    }
-    if user.pre_stop.is_some() {
-        ours.pre_stop = None;
-    }
+    let ours = [
+        names::PROXY_CONTAINER,
+        names::INIT_CONTAINER,
+        names::VALIDATION_CONTAINER,
+    ];
+    ours.contains(&container.name.as_str())
 }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
     Container, GRPCAction, HTTPGetAction, LifecycleHandler, PodSpec, Probe, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use lateen_wire::names;
 
@@ -18,8 +18,8 @@ use lateen_wire::names;
 pub(crate) const VARIABLE: &str = "ISTIO_KUBE_APP_PROBERS";
 
 /// What the agent asks the application when the kubelet asks for a path. Exactly one handler is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct Prober {
     #[serde(skip_serializing_if = "Option::is_none")]
     http_get: Option<HTTPGetAction>,
@@ -89,6 +89,55 @@ fn rewrite_container(
             probers.insert(path, prober);
         }
     }
+}
+
+/// Undoes [`rewrite`]: brings back the probes and hooks that `probers`, the value of [`VARIABLE`],
+/// tells of, as far as they still ask the agent.
+pub(crate) fn restore(spec: &mut PodSpec, probers: &str) {
+    let Ok(mut probers) = serde_json::from_str::<BTreeMap<String, Prober>>(probers) else {
+        return;
+    };
+    let init_containers = spec.init_containers.iter_mut().flatten();
+    for container in spec.containers.iter_mut().chain(init_containers) {
+        let name = container.name.clone();
+        let probes = [
+            ("readyz", &mut container.readiness_probe),
+            ("livez", &mut container.liveness_probe),
+            ("startupz", &mut container.startup_probe),
+        ];
+        for (kind, probe) in probes {
+            let path = format!("/app-health/{name}/{kind}");
+            if let Some(probe) = probe
+                && asks_agent(probe.http_get.as_ref(), &path)
+                && let Some(prober) = probers.remove(&path)
+            {
+                probe.http_get = prober.http_get;
+                probe.tcp_socket = prober.tcp_socket;
+                probe.grpc = prober.grpc;
+            }
+        }
+        let Some(lifecycle) = &mut container.lifecycle else {
+            continue;
+        };
+        let hooks = [
+            ("prestopz", &mut lifecycle.pre_stop),
+            ("poststartz", &mut lifecycle.post_start),
+        ];
+        for (kind, hook) in hooks {
+            let path = format!("/app-lifecycle/{name}/{kind}");
+            if let Some(hook) = hook
+                && asks_agent(hook.http_get.as_ref(), &path)
+                && let Some(prober) = probers.remove(&path)
+            {
+                hook.http_get = prober.http_get;
+                hook.tcp_socket = prober.tcp_socket;
+            }
+        }
+    }
+}
+
+fn asks_agent(http_get: Option<&HTTPGetAction>, path: &str) -> bool {
+    http_get.and_then(|get| get.path.as_deref()) == Some(path)
 }
 
 fn prober_of(probe: &Probe, ports: &NamedPorts, status_port: i32) -> Option<Prober> {

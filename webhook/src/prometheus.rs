@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::annotations::{PodOptions, Scrape, is_spelling};
 use crate::keys;
 
@@ -35,6 +37,37 @@ pub(crate) fn redirect(annotations: &mut BTreeMap<String, String>, status_port: 
         MERGED_PATH.to_owned(),
     ];
     annotations.extend(ours.map(str::to_owned).into_iter().zip(values));
+}
+
+/// Undoes [`redirect`]: brings back what `scrape`, the value of [`VARIABLE`], says the user had.
+/// Annotations that lead elsewhere than to the agent's page are the user's own.
+pub(crate) fn restore(annotations: &mut BTreeMap<String, String>, scrape: Option<&str>) {
+    if annotations.get(keys::PROMETHEUS_PATH).map(String::as_str) != Some(MERGED_PATH) {
+        return;
+    }
+    let before = scrape.and_then(|scrape| serde_json::from_str(scrape).ok());
+    let Original { scrape, port, path } = before.unwrap_or_default();
+    let originals = [
+        (keys::PROMETHEUS_SCRAPE, scrape),
+        (keys::PROMETHEUS_PORT, port),
+        (keys::PROMETHEUS_PATH, path),
+    ];
+    for (key, value) in originals {
+        if value.is_empty() {
+            annotations.remove(key);
+        } else {
+            annotations.insert(key.to_owned(), value);
+        }
+    }
+}
+
+/// What the agent is told of the user's annotations.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Original {
+    scrape: String,
+    port: String,
+    path: String,
 }
 
 /// The value of [`VARIABLE`], if the application has metrics.

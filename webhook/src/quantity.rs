@@ -32,6 +32,10 @@ impl Amount {
         self.value > other.value
     }
 
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        !self.exceeds(other) && !other.exceeds(self)
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

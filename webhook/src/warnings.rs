@@ -1,5 +1,9 @@
-//! What a pod asks for and does not get, for whoever creates it to read (`warnings` of the answer to
-//! the API server, which `kubectl` prints): nothing is ignored in silence.
+//! What a pod asks for and does not get, and what it probably does not mean, for whoever creates it to
+//! read (`warnings` of the answer to the API server, which `kubectl` prints): nothing is ignored in
+//! silence.
+
+mod application;
+mod spelling;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +13,9 @@ use lateen_api::mesh::InterceptionMode;
 use lateen_api::{NotHonoured, Parsed, ProxyConfig};
 use lateen_wire::names;
 
-use crate::decide::stated_wish;
+use crate::config::Config;
+use crate::config::templates::BuiltIn;
+use crate::decide::{Reason, decide_regardless_of, stated_wish};
 use crate::keys;
 use crate::template::Plan;
 
@@ -64,20 +70,47 @@ const TRACING: &[(&str, &str)] = &[
     ("resource.opentelemetry.io/service.version", "opentelemetry"),
 ];
 
-/// One sentence for everything. `overlay` is what the pod says of its proxy's configuration.
-pub(crate) fn warnings(
+/// One sentence for everything about a pod that is left alone.
+pub(crate) fn of_skipped(
+    pod: &Pod,
+    reason: Reason,
+    namespace: &str,
+    config: &Config,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    warnings.extend(unread_wish(pod));
+    warnings.extend(spelling::of_keys(pod));
+    let decision = decide_regardless_of(Reason::HostNetwork, pod, namespace, &config.injection);
+    if reason == Reason::HostNetwork && decision.inject {
+        let key = names::INJECT;
+        warnings.push(format!(
+            "no sidecar: the pod uses the network of its node, whose traffic must not be redirected; \
+             label {key}=false says that this is meant"
+        ));
+    }
+    warnings
+}
+
+/// One sentence for everything about an injected pod. `overlay` is what the pod says of its proxy's
+/// configuration.
+pub(crate) fn of_injected(
     plan: &Plan<'_>,
     overlay: Option<&Parsed<ProxyConfig>>,
     injected: &Pod,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(unread_wish(plan.pod));
+    warnings.extend(spelling::of_keys(plan.pod));
     warnings.extend(overlay.into_iter().flat_map(of_overlay));
     if let Some(annotations) = &plan.pod.metadata.annotations {
         warnings.extend(of_annotations(annotations, plan));
     }
     warnings.extend(of_variables(injected));
-    warnings.extend(of_redirection(plan));
+    if plan.selection.base == Some(BuiltIn::Sidecar) {
+        warnings.extend(of_redirection(plan));
+        warnings.extend(application::of_ports(plan));
+        warnings.extend(application::of_users(plan.pod));
+    }
     warnings.extend(of_dns(plan.pod));
     warnings
 }
@@ -86,7 +119,11 @@ pub(crate) fn warnings(
 fn unread_wish(pod: &Pod) -> Option<String> {
     let wish = stated_wish(pod)?;
     let (key, is_wish) = (names::INJECT, matches!(wish, "" | "true" | "false"));
-    (!is_wish).then(|| format!("{key} has no effect: {wish:?} is neither true nor false"))
+    let meant = match wish.to_ascii_lowercase().as_str() {
+        meant @ ("true" | "false") => format!("; is {meant:?} meant?"),
+        _ => String::new(),
+    };
+    (!is_wish).then(|| format!("{key} has no effect: {wish:?} is neither true nor false{meant}"))
 }
 
 fn of_overlay(overlay: &Parsed<ProxyConfig>) -> impl Iterator<Item = String> {

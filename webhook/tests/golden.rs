@@ -1,13 +1,14 @@
 //! Golden files: what a pod looks like after injection, and the patch that makes it so.
 //!
 //! Each folder of `tests/golden` is a case: `pod.yaml`, perhaps `settings.yaml` with the texts of the
-//! ConfigMaps, and what came out: `injected.yaml` and `patch.json` and perhaps `warnings.txt`, or
-//! `error.txt`, or `skipped.txt`.
+//! ConfigMaps, and what came out: `injected.yaml` and perhaps `warnings.txt`, or `error.txt`, or
+//! `skipped.txt`. A case that has a `patch.json` holds the patch too.
+//! `tests/golden/rows.yaml` is the index: which case shows what Istio's injector does.
 //! `UPDATE_GOLDEN=1 cargo test -p lateen-webhook --test golden` writes what came out anew.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,10 +48,13 @@ impl Default for Settings {
     }
 }
 
+/// The file with the patch, for cases that are about its form.
+const PATCH: &str = "patch.json";
+
 /// What can come out.
 const NAMES: [&str; 5] = [
     "injected.yaml",
-    "patch.json",
+    PATCH,
     "warnings.txt",
     "error.txt",
     "skipped.txt",
@@ -88,8 +92,10 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
         Ok(Outcome::AlreadyInjected) => {
             return Outputs::from([("skipped.txt", "already injected\n".to_owned())]);
         }
-        Ok(Outcome::Skipped(reason)) => {
-            return Outputs::from([("skipped.txt", format!("{reason}\n"))]);
+        Ok(Outcome::Skipped { reason, warnings }) => {
+            let mut lines = vec![reason.to_string()];
+            lines.extend(warnings);
+            return Outputs::from([("skipped.txt", lines.join("\n") + "\n")]);
         }
         Err(error) => return Outputs::from([("error.txt", format!("{error}\n"))]),
     };
@@ -97,15 +103,15 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
     let mut injected = pod.clone();
     patch.apply(&mut injected).unwrap();
     let read: Pod = serde_json::from_value(injected.clone()).unwrap();
-    assert_eq!(read, *injection.pod, "the patch makes another pod");
-    assert_eq!(
-        injector.inject(&read, &target),
-        Ok(Outcome::AlreadyInjected),
-        "an injected pod is injected again"
+    assert!(read == *injection.pod, "the patch makes another pod");
+    assert!(
+        injector.inject(&read, &target) == Ok(Outcome::AlreadyInjected),
+        "an injected pod is injected again: {:?}",
+        read.metadata.annotations
     );
     let mut outputs = Outputs::from([
         ("injected.yaml", serde_saphyr::to_string(&injected).unwrap()),
-        ("patch.json", operations(&patch)),
+        (PATCH, operations(&patch)),
     ]);
     if !injection.warnings.is_empty() {
         outputs.insert("warnings.txt", injection.warnings.join("\n") + "\n");
@@ -126,14 +132,25 @@ fn read(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let entries = fs::read_dir(root()).unwrap();
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|path| path.is_dir());
     cases.sort();
     cases
+}
+
+/// What comes out of a case now.
+fn outputs_of(case: &Path) -> Outputs {
+    let pod: Value = serde_saphyr::from_str(&read(&case.join("pod.yaml")).unwrap()).unwrap();
+    let settings = read(&case.join("settings.yaml"))
+        .map(|yaml| serde_saphyr::from_str(&yaml).unwrap())
+        .unwrap_or_default();
+    outputs(&pod, &settings)
 }
 
 #[test]
@@ -141,15 +158,13 @@ fn injected_pods_are_as_recorded() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut differing = Vec::new();
     for case in cases() {
-        let pod: Value = serde_saphyr::from_str(&read(&case.join("pod.yaml")).unwrap()).unwrap();
-        let settings = read(&case.join("settings.yaml"))
-            .map(|yaml| serde_saphyr::from_str(&yaml).unwrap())
-            .unwrap_or_default();
-        let outputs = outputs(&pod, &settings);
+        let outputs = outputs_of(&case);
         for name in NAMES {
             let path = case.join(name);
-            let expected = outputs.get(name);
-            if read(&path).as_ref() == expected {
+            let recorded = read(&path);
+            let is_optional = name == PATCH && recorded.is_none();
+            let expected = outputs.get(name).filter(|_| !is_optional);
+            if recorded.as_ref() == expected {
                 continue;
             }
             if !update {
@@ -171,16 +186,62 @@ fn injected_pods_are_as_recorded() {
 /// Two cases with the same result say the same thing twice.
 #[test]
 fn no_two_cases_have_the_same_patch() {
-    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut seen: BTreeMap<Outputs, PathBuf> = BTreeMap::new();
+    let mut twice = Vec::new();
     for case in cases() {
-        if let Some(patch) = read(&case.join("patch.json"))
-            && let Some(other) = seen.insert(patch, case.clone())
-        {
-            panic!(
-                "{} and {} have the same patch",
-                other.display(),
-                case.display()
-            );
+        let mut outputs = outputs_of(&case);
+        outputs.remove("injected.yaml");
+        if let Some(other) = seen.insert(outputs, case.clone()) {
+            twice.push(format!("{} and {}", other.display(), case.display()));
         }
     }
+    assert!(twice.is_empty(), "the same result:\n{}", twice.join("\n"));
+}
+
+/// A row of the index.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    row: String,
+    case: String,
+    /// A piece of what came out that is there because of the row.
+    shows: Option<String>,
+    /// A piece of the case `default` that is not there because of the row.
+    hides: Option<String>,
+}
+
+#[test]
+fn every_row_is_shown_by_its_case() {
+    let rows: Vec<Row> = serde_saphyr::from_str(&read(&root().join("rows.yaml")).unwrap()).unwrap();
+    let results = |case: &str| {
+        let names = NAMES.iter().filter(|name| **name != PATCH);
+        let texts = names.filter_map(|name| read(&root().join(case).join(name)));
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    let default = results("default");
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for Row {
+        row,
+        case,
+        shows,
+        hides,
+    } in rows
+    {
+        let result = results(&case);
+        let is_shown = shows.as_ref().is_none_or(|piece| {
+            result.contains(piece) && (case == "default" || !default.contains(piece))
+        });
+        let is_hidden = hides
+            .as_ref()
+            .is_none_or(|piece| !result.contains(piece) && default.contains(piece));
+        let says_something = shows.is_some() || hides.is_some();
+        if result.is_empty() || !is_shown || !is_hidden || !says_something {
+            wrong.push(format!("{row}: case {case} does not show it"));
+        }
+        if !seen.insert(row.clone()) {
+            wrong.push(format!("{row}: there twice"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,6 +1,7 @@
 //! What holds for every pod: the patch makes what the injector says, nobody is injected twice, the
-//! same pod gives the same patch, fields that nobody knows survive, and what was there before is
-//! still there after what was added is taken out.
+//! same pod gives the same patch, fields that nobody knows survive, what was there before is still
+//! there after what was added is taken out, an earlier injection makes no difference to a later one,
+//! and no text of a user's is anything but a text.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use lateen_webhook::config::Sources;
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::parameters::Parameters;
 use lateen_webhook::{Config, Injector, Outcome, Target};
@@ -55,6 +57,10 @@ const ANNOTATIONS: &[(&str, &[&str])] = &[
     ),
     ("prometheus.io/scrape", &["true", "false"]),
     ("prometheus.io.port", &["8080", "15090"]),
+    (
+        "inject.istio.io/templates",
+        &["sidecar", "gateway", "sidecar,team", "team", "none"],
+    ),
     (
         "sidecar.istio.io/status",
         &["", "{}", r#"{"containers":["istio-proxy"]}"#],
@@ -181,6 +187,18 @@ prop_compose! {
     }
 }
 
+/// A custom template that touches the application, the proxy and more, and copies a text.
+const TEMPLATES: &str = r#"
+templates:
+  team:
+    metadata: {annotations: {example.org/copy: "<${annotation:example.org/note}>"}}
+    spec:
+      containers:
+      - {name: helper, image: h, readinessProbe: {httpGet: {port: 81, path: "/${serviceAccount}"}}}
+      - {name: istio-proxy, env: [{name: NOTE, value: "${annotation:example.org/note}"}]}
+      initContainers: [{name: prepare, image: p}]
+"#;
+
 struct World {
     injector: Injector,
     parameters: Parameters,
@@ -189,7 +207,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let injector = Injector::new(Config::default(), NativeSidecars::Auto).unwrap();
+        Self::with(r#"{"global":{"tag":"1"}}"#, NativeSidecars::Auto)
+    }
+
+    fn with(values: &str, native: NativeSidecars) -> Self {
+        let sources = Sources {
+            config: TEMPLATES,
+            values,
+            mesh: "",
+        };
+        let (config, notices) = Config::parse(sources).unwrap();
+        assert_eq!(notices, Vec::<String>::new());
+        let injector = Injector::new(config, native).unwrap();
         Self {
             injector,
             parameters: Parameters::default(),
@@ -212,6 +241,164 @@ impl World {
         }
         Some((outcome, injected))
     }
+}
+
+/// Stands for a text in a pod that is compared.
+const MARK: &str = "MARK";
+
+/// Where users write texts of their own: the place, and the JSON, or the value of the annotation, that
+/// is written there.
+const PLACES: &[(&str, &str)] = &[
+    ("/metadata/annotations/example.org~1note", "TEXT"),
+    ("/metadata/annotations/prometheus.io~1path", "TEXT"),
+    (
+        "/metadata/annotations/proxy.istio.io~1config",
+        r#"{"proxyMetadata":{"OWN":"TEXT"}}"#,
+    ),
+    (
+        "/metadata/annotations/sidecar.istio.io~1userVolume",
+        r#"{"own":{"hostPath":{"path":"TEXT"}}}"#,
+    ),
+    (
+        "/metadata/annotations/sidecar.istio.io~1userVolumeMount",
+        r#"{"own":{"mountPath":"TEXT"}}"#,
+    ),
+    ("/spec/serviceAccountName", "\"TEXT\""),
+    ("/spec/containers/0/image", "\"TEXT\""),
+    ("/spec/containers/0/args", r#"["TEXT"]"#),
+    (
+        "/spec/containers/0/env",
+        r#"[{"name":"OWN","value":"TEXT"}]"#,
+    ),
+    (
+        "/spec/containers/0/ports",
+        r#"[{"containerPort":80,"hostIP":"TEXT"}]"#,
+    ),
+    (
+        "/spec/containers/0/livenessProbe",
+        r#"{"httpGet":{"port":80,"path":"TEXT","httpHeaders":[{"name":"x","value":"TEXT"}]}}"#,
+    ),
+    (
+        "/spec/containers/0/readinessProbe",
+        r#"{"grpc":{"port":80,"service":"TEXT"}}"#,
+    ),
+];
+
+/// Texts that would be something else, pasted into another text.
+fn text() -> impl Strategy<Value = String> {
+    let known = select(vec![
+        "\"",
+        "'",
+        "\\",
+        "\n- name: evil\n",
+        "\r\u{0}\u{7}",
+        "}}\n{{ .Values }}",
+        "${hub}",
+        "$${hub}",
+        "$(POD_NAME)",
+        "$$(POD_NAME)",
+        "\", \"-x\", \"",
+        "{}",
+        "[",
+        "# comment",
+        "&a *a",
+        "!!binary",
+        "null",
+        "true",
+        "~",
+        "\u{2028}",
+        "a,b=c",
+    ]);
+    let piece = prop_oneof![known.prop_map(str::to_owned), "\\PC{0,4}"];
+    vec(piece, 1..4)
+        .prop_map(|pieces| pieces.concat())
+        .prop_filter("said by silence", |text| !text.is_empty())
+}
+
+/// Puts a value at the end of a path whose beginning is there.
+fn put(pod: &mut Value, path: &str, value: Value) {
+    let (parent, name) = path.rsplit_once('/').unwrap();
+    pod.pointer_mut(parent).unwrap()[name.replace("~1", "/")] = value;
+}
+
+/// The pod with the JSON inside its strings as JSON, so that texts in there are texts again.
+fn opened(mut pod: Value) -> Value {
+    let read = |text: &mut Value, escaped: bool| {
+        let Some(json) = text.as_str() else { return };
+        let json = if escaped {
+            json.replace("$$", "$")
+        } else {
+            json.to_owned()
+        };
+        *text = serde_json::from_str(&json).unwrap();
+    };
+    for key in ["sidecar.istio.io/status", "proxy.istio.io/overrides"] {
+        if let Some(text) = pod["metadata"]["annotations"].get_mut(key) {
+            read(text, false);
+        }
+    }
+    for list in ["containers", "initContainers"] {
+        let containers = pod["spec"][list].as_array_mut().into_iter().flatten();
+        let proxies = containers.filter(|container| container["name"] == "istio-proxy");
+        for proxy in proxies {
+            for variable in proxy["env"].as_array_mut().into_iter().flatten() {
+                match variable["name"].as_str() {
+                    Some("ISTIO_KUBE_APP_PROBERS" | "ISTIO_PROMETHEUS_ANNOTATIONS") => {
+                        read(&mut variable["value"], true);
+                    }
+                    Some("PROXY_CONFIG" | "ISTIO_META_POD_PORTS") => {
+                        read(&mut variable["value"], false);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    pod
+}
+
+/// The value with the text in place of the mark.
+fn replaced(value: Value, text: &str) -> Value {
+    match value {
+        Value::String(old) => Value::String(if old.contains("{\"") {
+            let quoted = Value::from(text).to_string();
+            old.replace(&format!("\"{MARK}\""), &quoted)
+        } else {
+            old.replace(MARK, text)
+        }),
+        Value::Array(items) => items.into_iter().map(|item| replaced(item, text)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields
+                .map(|(name, field)| (name, replaced(field, text)))
+                .collect()
+        }
+        other => other,
+    }
+}
+
+/// The pod with numbers for the ports of probes, which is what is left of a name after an injection, and
+/// without empty lists, which is what is left of a list.
+fn plain(mut value: Value) -> Value {
+    match &mut value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| *item = plain(item.take()));
+        }
+        Value::Object(fields) => {
+            let is_empty = |field: &Value| field.as_array().is_some_and(Vec::is_empty);
+            fields.retain(|_, field| !field.is_null() && !is_empty(field));
+            for (name, field) in fields {
+                let is_name = name == "port" && field == "http";
+                *field = if is_name {
+                    json!(8080)
+                } else {
+                    plain(field.take())
+                };
+            }
+        }
+        _ => {}
+    }
+    value
 }
 
 /// Every string of the pod that came in must come out, as it was, at some place.
@@ -300,6 +487,10 @@ proptest! {
             let ours = |name: &&str| *name == "istio-proxy" || *name == "istio-init";
             let before: Vec<_> = before.into_iter().filter(|(name, _)| !ours(name)).collect();
             let after: Vec<_> = after.into_iter().filter(|(name, _)| !ours(name)).collect();
+            let after: Vec<_> = after
+                .into_iter()
+                .filter(|(name, _)| !["helper", "prepare"].contains(name))
+                .collect();
             prop_assert_eq!(before.len(), after.len());
             for ((_, original), (_, container)) in before.into_iter().zip(after) {
                 let mut container = container.clone();
@@ -323,20 +514,35 @@ proptest! {
     }
 
     #[test]
-    fn a_string_changes_nothing_but_its_own_value(note in "\\PC*", pod in pod()) {
+    fn an_earlier_injection_makes_no_difference_to_a_later_one(pod in pod()) {
+        let values = r#"{"global":{"tag":"2","proxy":{"statusPort":15030,"resources":{}}}}"#;
+        let (earlier, later) = (World::new(), World::with(values, NativeSidecars::Never));
+        let (Some((_, once)), Some((_, anew))) = (earlier.inject(&pod), later.inject(&pod)) else {
+            return Ok(());
+        };
+        let (_, twice) = later.inject(&once).unwrap();
+        prop_assert_eq!(plain(twice), plain(anew));
+    }
+
+    #[test]
+    fn a_text_is_nothing_but_a_text(text in text(), place in select(PLACES), pod in pod()) {
         let world = World::new();
-        let with = |note: &str| {
+        let with = |text: &str| {
             let mut pod = pod.clone();
-            let annotations = json!({"example.org/note": note});
-            pod["metadata"]["annotations"] = annotations;
+            pod["metadata"]["annotations"] = json!({"inject.istio.io/templates": "sidecar,team"});
+            let quoted = Value::from(text).to_string();
+            let pattern = place.1.replace("\"TEXT\"", &quoted);
+            let value = match place.0.starts_with("/metadata") {
+                true => json!(pattern.replace("TEXT", text)),
+                false => serde_json::from_str(&pattern).unwrap(),
+            };
+            put(&mut pod, place.0, value);
             world.inject(&pod)
         };
-        let (Some((_, mut one)), Some((_, other))) = (with(&note), with("other")) else {
-            return Err(TestCaseError::fail("a note must not matter"));
+        let (Some((_, one)), Some((_, other))) = (with(&text), with(MARK)) else {
+            return Err(TestCaseError::fail("any text must do"));
         };
-        prop_assert_eq!(&one["metadata"]["annotations"]["example.org/note"], &json!(note));
-        one["metadata"]["annotations"]["example.org/note"] = json!("other");
-        prop_assert_eq!(one, other);
+        prop_assert_eq!(opened(one), replaced(opened(other), &text));
     }
 
     #[test]
@@ -344,6 +550,11 @@ proptest! {
         let Some((Outcome::Injected(_), injected)) = World::new().inject(&pod) else { return Ok(()) };
         let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = pod;
+        // A proxy that an earlier injection says to have made is made anew.
+        if kept["metadata"]["annotations"].get("sidecar.istio.io/status").is_some() {
+            let containers = kept["spec"]["containers"].as_array_mut().unwrap();
+            containers.retain(|container| container["name"] != "istio-proxy");
+        }
         if let Some(annotations) = kept["metadata"]["annotations"].as_object_mut() {
             annotations.retain(|key, _| key.starts_with("example.org"));
         }

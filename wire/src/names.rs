@@ -56,5 +56,7 @@ pub const TRUST_DOMAIN: &str = "cluster.local";
 pub const PROXY_UID: u32 = 1337;
 /// Name of the container that programs redirection.
 pub const INIT_CONTAINER: &str = "istio-init";
+/// Name of the container that checks redirection where a plugin of the container network programs it.
+pub const VALIDATION_CONTAINER: &str = "istio-validation";
 /// Name of the container of the proxy.
 pub const PROXY_CONTAINER: &str = "istio-proxy";

@@ -5,6 +5,7 @@ mod interfaces;
 mod parse;
 mod scrape;
 pub(crate) mod traffic;
+mod unused;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use crate::error::Problem;
 use crate::keys;
 use crate::quantity::Amount;
 
-pub(crate) use scrape::{Scrape, is_spelling};
+pub(crate) use scrape::{RESERVED_PORTS, Scrape, is_spelling};
 pub(crate) use traffic::TrafficOptions;
 
 /// What the annotations ask for; `None` is what they do not mention.
@@ -69,7 +70,7 @@ impl PodOptions {
             annotations,
             problems: Vec::new(),
         };
-        reader.read(keys::TEMPLATES, parse::templates);
+        unused::check(&mut reader);
         let options = Self {
             native: reader.read(keys::NATIVE_SIDECAR, parse::truth),
             interception_mode: reader.read(keys::INTERCEPTION_MODE, parse::interception_mode),
@@ -99,6 +100,21 @@ impl PodOptions {
             scrape: Scrape::read(&mut reader),
         };
         (options, reader.problems)
+    }
+}
+
+/// The variables for Datadog's tracer: a JSON object from names to texts.
+pub(crate) fn datadog(
+    annotations: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let mut reader = Reader {
+        annotations,
+        problems: Vec::new(),
+    };
+    let variables = reader.read(keys::DATADOG_VARIABLES, parse::variables);
+    match reader.problems.pop() {
+        Some(problem) => Err(problem),
+        None => Ok(variables.unwrap_or_default()),
     }
 }
 

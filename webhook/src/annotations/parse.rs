@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use lateen_api::mesh::InterceptionMode;
 
-use crate::config::policy::SIDECAR_TEMPLATE;
 use crate::quantity::Amount;
 
 /// What is allowed, for a value that is not.
@@ -25,17 +24,6 @@ pub(super) fn truth(value: &str) -> Result<bool, Allowed> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("true or false"),
-    }
-}
-
-pub(super) fn templates(value: &str) -> Result<(), String> {
-    let mut names = value.split(',').map(str::trim);
-    if names.all(|name| name == SIDECAR_TEMPLATE) {
-        Ok(())
-    } else {
-        Err(format!(
-            "a comma-separated list of known templates, which are: {SIDECAR_TEMPLATE}"
-        ))
     }
 }
 
@@ -144,6 +132,19 @@ pub(super) fn volume_mounts(value: &str) -> Result<Vec<VolumeMount>, Allowed> {
     named(value).ok_or(
         r#"a JSON object from names of volumes to mounts, such as {"cache":{"mountPath":"/cache"}}"#,
     )
+}
+
+pub(super) fn variables(value: &str) -> Result<BTreeMap<String, String>, Allowed> {
+    let is_name = |name: &String| {
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.bytes().all(is_legal)
+    };
+    let variables: Option<BTreeMap<String, String>> = serde_json::from_str(value).ok();
+    variables
+        .filter(|variables| variables.keys().all(is_name))
+        .ok_or(r#"a JSON object from names of variables to texts, such as {"DD_ENV":"prod"}"#)
 }
 
 /// Digits alone: no sign, no space, no other base.

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{Reader, parse};
 use crate::keys;
 
-/// Ports of the mesh itself, which no application can be scraped on. 15004 is that of Istio's agent
-/// for debugging discovery.
-const RESERVED: [u16; 8] = [
+/// Ports of the mesh itself, which no application can serve or be scraped on. 15004 is that of Istio's
+/// agent for debugging discovery.
+pub(crate) const RESERVED_PORTS: [u16; 8] = [
     ports::ADMIN,
     ports::OUTBOUND,
     15004,
@@ -54,7 +54,7 @@ impl Scrape {
         };
         if let Some((key, value)) = port
             && !value.is_empty()
-            && parse::port(value).is_none_or(|port| RESERVED.contains(&port))
+            && parse::port(value).is_none_or(|port| RESERVED_PORTS.contains(&port))
         {
             reader.refuse(key, value, PORT);
         }
@@ -97,7 +97,7 @@ pub(crate) fn is_spelling(spelling: &str, key: &str) -> bool {
 fn targets(value: &str) -> Result<String, &'static str> {
     let is_target = |text: &str| {
         let (port, path) = text.split_once(':').unwrap_or((text, ""));
-        let port = parse::port(port).filter(|port| !RESERVED.contains(port));
+        let port = parse::port(port).filter(|port| !RESERVED_PORTS.contains(port));
         port.is_some_and(|port| port != ports::STATUS) && (path.is_empty() || path.starts_with('/'))
     };
     let targets: Vec<&str> = value.split(',').map(str::trim).collect();

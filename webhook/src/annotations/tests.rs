@@ -18,7 +18,6 @@ fn no_annotations_ask_for_nothing() {
 
 /// Values that are accepted, for every annotation that is read.
 const GOOD: &[(&str, &[&str])] = &[
-    (keys::TEMPLATES, &["sidecar", " sidecar , sidecar"]),
     (keys::NATIVE_SIDECAR, &["true", "false"]),
     (keys::INTERCEPTION_MODE, &["REDIRECT", "TPROXY", "NONE"]),
     (
@@ -68,13 +67,22 @@ const GOOD: &[(&str, &[&str])] = &[
         keys::SCRAPE_TARGETS,
         &["8080:/metrics", "8080:/a, 8081", "8080"],
     ),
+    (
+        keys::DISCOVERY_ADDRESS,
+        &["istiod.mesh.svc:15012", "[fd00::1]:15012"],
+    ),
+    (keys::EXTRA_STAT_TAGS, &["a_b,c.d", "x, y"]),
+    (keys::READINESS_PORTS, &["", "80,443"]),
+    (keys::SECURE_PORT, &["15091"]),
+    (keys::STATISTICS_BUCKETS, &[r#"{"istio.*":[1,5,10.5]}"#]),
+    ("sidecar.istio.io/statsInclusionRegexps", &[".*_rq,a"]),
+    ("sidecar.istio.io/statsFlushInterval", &["10s"]),
     ("prometheus.io/port", &["8080", "", "15020"]),
     ("prometheus-io.port", &["8080"]),
 ];
 
 /// Values that are refused.
 const BAD: &[(&str, &[&str])] = &[
-    (keys::TEMPLATES, &["", "gateway", "sidecar,mine"]),
     (keys::NATIVE_SIDECAR, &["yes", ""]),
     (keys::INTERCEPTION_MODE, &["redirect", "", "IPVS"]),
     (keys::PROXY_IMAGE, &["", "a b", "a\"b", "-x"]),
@@ -134,6 +142,16 @@ const BAD: &[(&str, &[&str])] = &[
             "0:/x",
         ],
     ),
+    (
+        keys::DISCOVERY_ADDRESS,
+        &["istiod", ":15012", "a b:1", "istiod:0"],
+    ),
+    (keys::EXTRA_STAT_TAGS, &["", "a b", "a,"]),
+    (keys::READINESS_PORTS, &["http", "80,"]),
+    (keys::SECURE_PORT, &["0", "tls"]),
+    (keys::STATISTICS_BUCKETS, &["", "[]", r#"{"a":["b"]}"#]),
+    ("sidecar.istio.io/statsInclusionRegexps", &["a\nb"]),
+    ("sidecar.istio.io/statsFlushInterval", &["10", "soon"]),
     (
         "prometheus.io/port",
         &["http", "0", "65536", "15090", "15000"],

@@ -1,7 +1,9 @@
 //! Configuration of the injector in the formats of Istio's ConfigMaps: `config` and `values` of
 //! `istio-sidecar-injector`, and `mesh` of `istio`.
 
+pub(crate) mod overlay;
 pub mod policy;
+pub mod templates;
 pub mod values;
 
 #[cfg(test)]
@@ -41,26 +43,36 @@ impl Config {
     /// # Errors
     /// When a text is not YAML or a field has a value it cannot have.
     pub fn parse(sources: Sources<'_>) -> Result<(Self, Vec<String>), Error> {
-        let (injection, unknown_config) = InjectionConfig::parse(sources.config)?;
+        let (injection, of_injection) = InjectionConfig::parse(sources.config)?;
         let (values, unknown_values) = Values::parse(sources.values)?;
         let mesh = MeshConfig::parse(sources.mesh)?;
-        let mut notices: Vec<String> = mesh
-            .not_honoured
-            .iter()
-            .map(|field| format!("mesh: {field}"))
-            .collect();
-        let unknown = [
-            ("mesh", mesh.unknown),
-            ("config", unknown_config),
-            ("values", unknown_values),
-        ];
-        for (source, fields) in unknown {
-            notices.extend(
-                fields
-                    .iter()
-                    .map(|field| format!("{source}: {field}: unknown field")),
-            );
-        }
+        let mut notices = Vec::new();
+        let mut add = |source: &str, sentences: Vec<String>| {
+            let named = sentences
+                .iter()
+                .map(|sentence| format!("{source}: {sentence}"));
+            notices.extend(named);
+        };
+        let unknown = |fields: &[String]| {
+            let sentences = fields.iter().map(|field| format!("{field}: unknown field"));
+            sentences.collect()
+        };
+        add(
+            "mesh",
+            mesh.not_honoured.iter().map(ToString::to_string).collect(),
+        );
+        add("mesh", unknown(&mesh.unknown));
+        add("config", of_injection);
+        add("values", unknown(&unknown_values));
+        add(
+            "values",
+            values
+                .pilot
+                .notice()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+        );
         Ok((
             Self {
                 injection,

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 use serde::Deserialize;
+use serde_json::Value;
 
 use lateen_api::{Error, document};
 
+use super::templates::{self, Templates};
+
 /// What errors call the text.
 pub(crate) const SOURCE: &str = "config";
-
-/// The template that injects a sidecar.
-pub const SIDECAR_TEMPLATE: &str = "sidecar";
 
 /// Who is injected, and with which templates.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct InjectionConfig {
     pub always_inject: Vec<Selector>,
     /// Annotations that every injected pod gets.
     pub injected_annotations: BTreeMap<String, String>,
+    /// What there is to inject.
+    pub templates: Templates,
 }
 
 /// What becomes of pods that say nothing about injection.
@@ -38,14 +40,13 @@ pub enum Policy {
     Enabled,
 }
 
-/// The form of the text. Istio's charts always write the Go templates of all injection templates
-/// into it; ours are built in, so the key is known and only its presence tolerated.
+/// The form of the text.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Document {
     policy: Policy,
     default_templates: Vec<String>,
-    templates: BTreeMap<String, serde_json::Value>,
+    templates: BTreeMap<String, Value>,
     aliases: BTreeMap<String, Vec<String>>,
     never_inject_selector: Vec<LabelSelector>,
     always_inject_selector: Vec<LabelSelector>,
@@ -53,32 +54,30 @@ struct Document {
 }
 
 impl InjectionConfig {
-    /// Reads the YAML of key `config`, and names the fields that have no effect.
+    /// Reads the YAML of key `config`. Returned beside it: one sentence for everything that has no
+    /// effect.
     ///
     /// # Errors
     /// When the text is not YAML, or a field has a value it cannot have.
     pub fn parse(yaml: &str) -> Result<(Self, Vec<String>), Error> {
-        let (document, mut unknown) = document::parse::<Document>(SOURCE, yaml)?;
-        refuse_other_templates(&document)?;
-        unknown.extend(
-            document
-                .templates
-                .keys()
-                .map(|name| format!("templates.{name}")),
-        );
-        unknown.extend(
-            document
-                .aliases
-                .keys()
-                .map(|name| format!("aliases.{name}")),
-        );
+        let (document, unknown) = document::parse::<Document>(SOURCE, yaml)?;
+        let (templates, of_templates) = Templates::parse(templates::Document {
+            default_templates: document.default_templates,
+            templates: document.templates,
+            aliases: document.aliases,
+        })?;
+        let unknown = unknown
+            .iter()
+            .map(|field| format!("{field}: unknown field"));
+        let notices = unknown.chain(of_templates).collect();
         let config = Self {
             policy: document.policy,
             never_inject: selectors("neverInjectSelector", document.never_inject_selector)?,
             always_inject: selectors("alwaysInjectSelector", document.always_inject_selector)?,
             injected_annotations: document.injected_annotations,
+            templates,
         };
-        Ok((config, unknown))
+        Ok((config, notices))
     }
 }
 
@@ -87,21 +86,6 @@ pub(crate) fn any_matches(selectors: &[Selector], labels: &BTreeMap<String, Stri
     selectors
         .iter()
         .any(|selector| !selector.selects_all() && selector.matches(labels))
-}
-
-fn refuse_other_templates(document: &Document) -> Result<(), Error> {
-    match document
-        .default_templates
-        .iter()
-        .find(|name| *name != SIDECAR_TEMPLATE)
-    {
-        None => Ok(()),
-        Some(name) => Err(Error::Field {
-            kind: SOURCE,
-            path: "defaultTemplates".to_owned(),
-            reason: format!("template {name:?} is not known; allowed is {SIDECAR_TEMPLATE:?}"),
-        }),
-    }
 }
 
 fn selectors(field: &'static str, selectors: Vec<LabelSelector>) -> Result<Vec<Selector>, Error> {

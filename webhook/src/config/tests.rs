@@ -59,10 +59,7 @@ fn reads_the_values_of_istio_s_charts() {
     assert_eq!(config.values.revision(), "default");
     assert_eq!(
         notices,
-        [
-            "values: global.multiCluster.enabled: unknown field",
-            "values: global.proxy.tracer: unknown field",
-        ]
+        ["values: global.multiCluster.enabled: unknown field"]
     );
 }
 
@@ -73,26 +70,28 @@ fn json_keeps_its_own_escapes() {
 }
 
 #[test]
-fn templates_of_others_are_named_and_unknown_defaults_refused() {
-    let (_, notices) = parse(
-        "templates: {sidecar: 'x', gateway: 'y'}\naliases: {gw: [gateway]}",
-        "",
-        "",
-    )
-    .unwrap();
+fn a_policy_that_no_proxy_follows_is_named() {
+    let values = r#"{"pilot":{"env":{"COMPLIANCE_POLICY":"fips-140-3"}}}"#;
+    let (_, notices) = parse("", values, "").unwrap();
+    let [notice] = notices.as_slice() else {
+        panic!("{notices:?}")
+    };
+    assert!(
+        notice.starts_with("values: pilot.env.COMPLIANCE_POLICY: no effect"),
+        "{notice}"
+    );
+}
+
+#[test]
+fn templates_without_effect_are_named() {
+    let (_, notices) = parse("templates: {sidecar: 'x', gateway: 'y'}", "", "").unwrap();
     assert_eq!(
         notices,
         [
-            "config: templates.gateway: unknown field",
-            "config: templates.sidecar: unknown field",
-            "config: aliases.gw: unknown field",
+            "config: templates.gateway: no effect, Istio's templates are built in",
+            "config: templates.sidecar: no effect, Istio's templates are built in",
         ]
     );
-    assert!(parse("defaultTemplates: [sidecar]", "", "").is_ok());
-    let error = parse("defaultTemplates: [sidecar, mine]", "", "")
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("\"mine\" is not known"), "{error}");
 }
 
 #[test]

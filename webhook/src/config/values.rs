@@ -1,7 +1,11 @@
 //! Values of the installation: key `values` of ConfigMap `istio-sidecar-injector`, the part of the
 //! charts' values that concerns injected pods. Field names and defaults are those of Istio's charts.
 
-use k8s_openapi::api::core::v1::{Lifecycle, ResourceRequirements, SeccompProfile};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Lifecycle, PodSecurityContext, ResourceRequirements, SeccompProfile,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -12,6 +16,9 @@ use lateen_wire::{names, ports};
 /// What errors call the text.
 pub(crate) const SOURCE: &str = "values";
 
+/// The value of `global.pilotCertProvider` for certificates of control.
+pub(crate) const ISTIOD: &str = "istiod";
+
 /// Values of the installation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -20,6 +27,10 @@ pub struct Values {
     pub global: Global,
     /// What concerns injection.
     pub sidecar_injector_webhook: SidecarInjectorWebhook,
+    /// What concerns control, as far as pods are told.
+    pub pilot: Pilot,
+    /// What concerns injected gateways.
+    pub gateways: Gateways,
     /// The revision that injects; empty is `default`.
     #[serde(deserialize_with = "text")]
     pub revision: String,
@@ -68,6 +79,12 @@ pub struct Global {
     pub ca_address: String,
     /// Who signs certificates; only `istiod` is served.
     pub pilot_cert_provider: String,
+    /// Name of the certificate authority; `GkeWorkloadCertificate` mounts Google's certificates.
+    pub ca_name: String,
+    /// ConfigMap, or ClusterTrustBundle, with the root certificate; empty is the usual one.
+    pub trust_bundle_name: String,
+    /// The Secret `istio.SERVICEACCOUNT` is mounted at `/etc/certs`, if it exists.
+    pub mount_mtls_certs: bool,
     /// Name of the mesh in telemetry; empty is the trust domain.
     #[serde(rename = "meshID", deserialize_with = "text")]
     pub mesh_id: String,
@@ -84,6 +101,8 @@ pub struct Global {
     pub native_nftables: bool,
     /// What concerns the proxy's token.
     pub sds: Sds,
+    /// The exchange of tokens.
+    pub sts: Sts,
     /// The proxy's container.
     pub proxy: Proxy,
     /// The container that programs redirection.
@@ -101,7 +120,10 @@ impl Default for Global {
             image_pull_secrets: Vec::new(),
             istio_namespace: names::SYSTEM_NAMESPACE.to_owned(),
             ca_address: String::new(),
-            pilot_cert_provider: "istiod".to_owned(),
+            pilot_cert_provider: ISTIOD.to_owned(),
+            ca_name: String::new(),
+            trust_bundle_name: String::new(),
+            mount_mtls_certs: false,
             mesh_id: String::new(),
             network: String::new(),
             multi_cluster: MultiCluster::default(),
@@ -109,8 +131,21 @@ impl Default for Global {
             logging: Logging::default(),
             native_nftables: false,
             sds: Sds::default(),
+            sts: Sts::default(),
             proxy: Proxy::default(),
             proxy_init: ProxyInit::default(),
+        }
+    }
+}
+
+impl Global {
+    /// Name of the cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        let named = &self.multi_cluster.cluster_name;
+        if named.is_empty() {
+            "Kubernetes"
+        } else {
+            named
         }
     }
 }
@@ -164,6 +199,14 @@ impl Default for Token {
     }
 }
 
+/// Values under `global.sts`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Sts {
+    /// Port of the service that exchanges tokens; 0 is none.
+    pub service_port: u16,
+}
+
 /// Values under `global.proxy`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -178,6 +221,8 @@ pub struct Proxy {
     pub component_log_level: String,
     /// File for the proxy's log of endpoints that failed; empty is none.
     pub outlier_log_path: String,
+    /// Kind of the tracer, such as `datadog`.
+    pub tracer: String,
     /// The containers are privileged.
     pub privileged: bool,
     /// The proxy may listen on ports below 1024.
@@ -228,6 +273,7 @@ impl Default for Proxy {
             log_level: "warning".to_owned(),
             component_log_level: "misc:error".to_owned(),
             outlier_log_path: String::new(),
+            tracer: "none".to_owned(),
             privileged: false,
             cap_net_bind_service: false,
             seccomp_profile: None,
@@ -314,6 +360,53 @@ impl Default for SidecarInjectorWebhook {
             rewrite_app_http_probe: true,
         }
     }
+}
+
+/// Values under `pilot`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Pilot {
+    /// Redirection by a plugin of the container network.
+    pub cni: Cni,
+    /// Environment of control.
+    pub env: BTreeMap<String, Value>,
+    /// ConfigMap with revoked certificates; empty is the usual one.
+    pub crl_config_map_name: String,
+}
+
+impl Pilot {
+    /// What is asked of proxies and not done.
+    pub(super) fn notice(&self) -> Option<&'static str> {
+        let policy = self.env.get("COMPLIANCE_POLICY")?;
+        let is_set = policy.as_str().is_none_or(|policy| !policy.is_empty());
+        is_set.then_some(
+            "pilot.env.COMPLIANCE_POLICY: no effect, proxies offer the same TLS whatever the policy",
+        )
+    }
+
+    /// The root certificate comes as a ClusterTrustBundle.
+    pub(crate) fn uses_cluster_trust_bundle(&self) -> bool {
+        let wish = self.env.get("ENABLE_CLUSTER_TRUST_BUNDLE_API");
+        wish.is_some_and(|wish| *wish == Value::Bool(true))
+    }
+}
+
+/// Values under `pilot.cni`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Cni {
+    /// A plugin programs redirection, so that pods only check it.
+    pub enabled: bool,
+    /// How the plugin is called: `default`, or `multus` for networks by annotation.
+    pub provider: String,
+}
+
+/// Values under `gateways`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Gateways {
+    /// `securityContext` of a gateway's pod in place of the usual one.
+    pub security_context: Option<PodSecurityContext>,
 }
 
 /// A text that YAML may have taken for a number or a truth value, such as the tag `1.24`.

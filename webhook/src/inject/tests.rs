@@ -123,3 +123,82 @@ fn a_pod_that_is_a_proxy_alone_keeps_it_as_its_container() {
         Some("lateen/proxyv2:0.1.0")
     );
 }
+
+/// An application with a probe and metrics.
+fn application() -> Value {
+    json!({
+        "metadata": {"labels": {"app": "web"}, "annotations": {"prometheus.io/port": "9100"}},
+        "spec": {"containers": [
+            {"name": "web", "image": "web:1", "livenessProbe": {"httpGet": {"path": "/live", "port": 80}}},
+        ]},
+    })
+}
+
+/// What the API server makes of a pod before anybody sees it again.
+fn completed(pod: &Pod) -> Value {
+    let mut pod = serde_json::to_value(pod).unwrap();
+    let spec = pod["spec"].as_object_mut().unwrap();
+    for list in ["containers", "initContainers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            container["terminationMessagePath"] = json!("/dev/termination-log");
+            container["imagePullPolicy"] = json!("IfNotPresent");
+            if container["resources"]["limits"].is_object() {
+                container["resources"]["limits"] = json!({"cpu": "2", "memory": "1Gi"});
+            }
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                if let Some(probe) = container.get_mut(probe) {
+                    probe["successThreshold"] = json!(1);
+                    probe["httpGet"]["scheme"] = json!("HTTP");
+                }
+            }
+            let mounts = container.as_object_mut().unwrap().entry("volumeMounts");
+            let token =
+                json!({"name": "t", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"});
+            mounts
+                .or_insert_with(|| json!([]))
+                .as_array_mut()
+                .unwrap()
+                .push(token);
+        }
+    }
+    pod
+}
+
+#[test]
+fn a_complete_pod_is_left_alone_after_the_api_server_has_filled_it_in() {
+    let injected = injected(application(), "");
+    let mut again = completed(&injected.pod);
+    assert_eq!(inject(again.clone(), ""), Ok(Outcome::AlreadyInjected));
+    again["spec"]["initContainers"][1]["image"] = json!("older");
+    let Ok(Outcome::Injected(new)) = inject(again, "") else {
+        panic!("an old proxy stays")
+    };
+    let proxy = &new.pod.spec.unwrap().init_containers.unwrap()[1];
+    assert_eq!(proxy.image.as_deref(), Some("lateen/proxyv2:0.1.0"));
+}
+
+#[test]
+fn what_another_webhook_adds_after_us_is_taken_into_the_mesh() {
+    let mut pod = completed(&injected(application(), "").pod);
+    let helper = json!({"name": "helper", "livenessProbe": {"tcpSocket": {"port": 81}}});
+    pod["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .push(helper);
+    let spec = injected(pod, "").pod.spec.unwrap();
+    let proxy = &spec.init_containers.as_ref().unwrap()[1];
+    let variables: BTreeMap<&str, &str> = proxy
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|set| Some((set.name.as_str(), set.value.as_deref()?)))
+        .collect();
+    assert_eq!(variables["ISTIO_META_APP_CONTAINERS"], "web,helper");
+    assert!(variables["ISTIO_PROMETHEUS_ANNOTATIONS"].contains("9100"));
+    let probers: Value = serde_json::from_str(variables["ISTIO_KUBE_APP_PROBERS"]).unwrap();
+    assert_eq!(probers["/app-health/web/livez"]["httpGet"]["path"], "/live");
+    assert_eq!(probers["/app-health/helper/livez"]["tcpSocket"]["port"], 81);
+    let probe = spec.containers[1].liveness_probe.as_ref().unwrap();
+    let path = probe.http_get.as_ref().unwrap().path.as_deref();
+    assert_eq!(path, Some("/app-health/helper/livez"));
+}

@@ -119,8 +119,15 @@ fn what_is_left_alone_is_said_beside_the_output() {
     let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {hostNetwork: true, containers: []}}";
     let result = injected(manifest).unwrap();
     assert_eq!(documents(&result.yaml), documents(manifest));
+    let [reason, warning] = result.notices.as_slice() else {
+        panic!("{:?}", result.notices)
+    };
     let expected = "Pod \"p\": left alone because the pod uses the network of its node";
-    assert_eq!(result.notices, [expected]);
+    assert_eq!(reason, expected);
+    assert!(
+        warning.contains("sidecar.istio.io/inject=false"),
+        "{warning}"
+    );
 }
 
 #[test]

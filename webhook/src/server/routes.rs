@@ -196,9 +196,13 @@ fn review(shared: &Shared, question: Question, parameters: &Parameters) -> Vec<u
             let patch = patch::diff(*pod, *injection.pod);
             answerer.allow(Some(&patch), &injection.warnings)
         }
-        Ok(Outcome::AlreadyInjected | Outcome::Skipped(_)) => {
+        Ok(Outcome::AlreadyInjected) => {
             shared.metrics.skip.inc();
             answerer.allow(None, &[])
+        }
+        Ok(Outcome::Skipped { warnings, .. }) => {
+            shared.metrics.skip.inc();
+            answerer.allow(None, &warnings)
         }
         Err(error) => refuse(shared, &answerer, &namespace, 400, &error.to_string()),
     }

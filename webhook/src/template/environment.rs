@@ -7,12 +7,16 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use lateen_wire::{names, ports};
 
-use super::Plan;
+use super::{Plan, tracing};
 
 /// The proxy's variables.
 pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
     let global = &plan.values.global;
     let mut variables = Variables(Vec::with_capacity(32));
+    if asks_probes_on_localhost(plan) {
+        let name = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
+        variables.set(name, "true".to_owned());
+    }
     variables.set("PILOT_CERT_PROVIDER", global.pilot_cert_provider.clone());
     variables.set("CA_ADDR", certificate_authority(plan));
     variables.field("POD_NAME", "metadata.name");
@@ -20,7 +24,7 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
     variables.field("INSTANCE_IP", "status.podIP");
     variables.field("SERVICE_ACCOUNT", "spec.serviceAccountName");
     variables.field("HOST_IP", "status.hostIP");
-    variables.resource("ISTIO_CPU_LIMIT", "limits.cpu", Some("1"));
+    variables.resource("ISTIO_CPU_LIMIT", "limits.cpu");
     variables.set("PROXY_CONFIG", plan.proxy_config_json.clone().into_owned());
     variables.set("ISTIO_META_POD_PORTS", pod_ports(plan));
     let containers: Vec<&str> = plan
@@ -30,19 +34,11 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
     if !containers.is_empty() {
         variables.set("ISTIO_META_APP_CONTAINERS", containers.join(","));
     }
-    variables.resource("GOMEMLIMIT", "limits.memory", None);
-    let cluster = &global.multi_cluster.cluster_name;
-    let cluster = if cluster.is_empty() {
-        "Kubernetes"
-    } else {
-        cluster
-    };
-    variables.set("ISTIO_META_CLUSTER_ID", cluster.to_owned());
+    variables.resource("GOMEMLIMIT", "limits.memory");
+    variables.set("ISTIO_META_CLUSTER_ID", global.cluster().to_owned());
     variables.field("ISTIO_META_NODE_NAME", "spec.nodeName");
-    variables.set(
-        "ISTIO_META_INTERCEPTION_MODE",
-        plan.interception_mode().as_str().to_owned(),
-    );
+    let mode = plan.interception_mode().as_str().to_owned();
+    variables.set("ISTIO_META_INTERCEPTION_MODE", mode);
     if let Some(network) = plan.network() {
         variables.set("ISTIO_META_NETWORK", network.to_owned());
     }
@@ -54,15 +50,24 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
     }
     variables.set("ISTIO_META_MESH_ID", mesh_id(plan).to_owned());
     variables.set("TRUST_DOMAIN", plan.mesh.trust_domain.clone());
-    for (name, value) in plan
-        .proxy_config
-        .proxy_metadata
-        .iter()
-        .chain(&plan.parameters.environment)
-    {
+    for (name, value) in plan.datadog {
+        variables.put(literal(name, value));
+    }
+    if let Some(attributes) = tracing::resource_attributes(plan) {
+        variables.set("OTEL_RESOURCE_ATTRIBUTES", attributes);
+    }
+    let metadata = plan.proxy_config.proxy_metadata.iter();
+    for (name, value) in metadata.chain(&plan.parameters.environment) {
         variables.set(name, value.clone());
     }
     variables.0
+}
+
+/// Istio's old way, in which the agent asks the application at `localhost`.
+fn asks_probes_on_localhost(plan: &Plan<'_>) -> bool {
+    let policy = plan.mesh.inbound_traffic_policy.as_ref();
+    let mode = policy.and_then(|policy| policy.get("mode")?.as_str());
+    mode == Some("LOCALHOST") && !plan.is_gateway()
 }
 
 /// A variable whose value is to arrive as it is: Kubernetes takes `$(NAME)` for a reference and `$$`
@@ -100,10 +105,10 @@ impl Variables {
         self.source(name, source);
     }
 
-    fn resource(&mut self, name: &str, resource: &str, divisor: Option<&str>) {
+    fn resource(&mut self, name: &str, resource: &str) {
         let selector = ResourceFieldSelector {
             resource: resource.to_owned(),
-            divisor: divisor.map(|divisor| Quantity(divisor.to_owned())),
+            divisor: Some(Quantity("1".to_owned())),
             ..ResourceFieldSelector::default()
         };
         let source = EnvVarSource {
@@ -149,10 +154,10 @@ fn certificate_authority(plan: &Plan<'_>) -> String {
     )
 }
 
-/// The ports that the application declares, as JSON.
+/// The ports that the pod declares, as JSON.
 fn pod_ports(plan: &Plan<'_>) -> String {
-    let ports: Vec<&ContainerPort> = plan
-        .containers()
+    let containers = plan.pod.spec.iter().flat_map(|spec| &spec.containers);
+    let ports: Vec<&ContainerPort> = containers
         .flat_map(|container| container.ports.iter().flatten())
         .collect();
     serde_json::to_string(&ports).unwrap_or_else(|_| "[]".to_owned())
@@ -162,6 +167,7 @@ fn workload_name<'a>(plan: &'a Plan<'_>) -> &'a str {
     let labels = plan.pod.metadata.labels.as_ref();
     labels
         .and_then(|labels| labels.get(names::WORKLOAD_NAME))
+        .filter(|name| !name.is_empty())
         .unwrap_or(&plan.owner.name)
 }
 

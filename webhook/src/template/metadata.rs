@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use lateen_wire::names;
 
-use super::Plan;
+use super::{Plan, cni};
 use crate::keys;
 
 /// Longest value of a label (Kubernetes).
@@ -17,14 +17,16 @@ pub(crate) fn add(plan: &Plan<'_>, metadata: &mut ObjectMeta) {
     let name = canonical_name(plan);
     let revision = first_label(plan, &["app.kubernetes.io/version", "version"]);
     let labels = metadata.labels.get_or_insert_default();
-    set(labels, names::TLS_MODE, names::TLS_MODE_ISTIO);
+    if !plan.is_gateway() {
+        set(labels, names::TLS_MODE, names::TLS_MODE_ISTIO);
+    }
     set(labels, names::CANONICAL_NAME, &name);
     set(
         labels,
         names::CANONICAL_REVISION,
         revision.unwrap_or("latest"),
     );
-    if wants_tunnel(plan) {
+    if wants_tunnel(plan) && !plan.is_gateway() {
         set(labels, keys::TUNNEL, "http");
     }
     if let Some(network) = plan.network() {
@@ -38,6 +40,10 @@ pub(crate) fn add(plan: &Plan<'_>, metadata: &mut ObjectMeta) {
     if let Some(container) = plan.containers().next() {
         set(annotations, keys::DEFAULT_CONTAINER, &container.name);
         set(annotations, keys::DEFAULT_LOGS_CONTAINER, &container.name);
+    }
+    if !plan.is_gateway() {
+        let told = cni::annotations(plan).into_iter();
+        annotations.extend(told.map(|(key, value)| (key.to_owned(), value)));
     }
     if let Some(overrides) = plan.overrides.annotation() {
         annotations.insert(keys::OVERRIDES.to_owned(), overrides);

@@ -71,17 +71,26 @@ fn arguments(plan: &Plan<'_>) -> Vec<String> {
         .unwrap_or(&proxy.component_log_level);
     let mut arguments = vec![
         "proxy".to_owned(),
-        "sidecar".to_owned(),
+        if plan.is_gateway() {
+            "router"
+        } else {
+            "sidecar"
+        }
+        .to_owned(),
         "--domain".to_owned(),
         format!("$(POD_NAMESPACE).svc.{}", proxy.cluster_domain),
         format!("--proxyLogLevel={level}"),
         format!("--proxyComponentLogLevel={component_level}"),
         format!("--log_output_level={}", plan.agent_log_level()),
     ];
+    let exchange = plan.values.global.sts.service_port;
+    if exchange != 0 {
+        arguments.push(format!("--stsPort={exchange}"));
+    }
     if plan.values.global.log_as_json {
         arguments.push("--log_as_json".to_owned());
     }
-    if !proxy.outlier_log_path.is_empty() {
+    if !proxy.outlier_log_path.is_empty() && !plan.is_gateway() {
         arguments.push(format!("--outlierLogPath={}", proxy.outlier_log_path));
     }
     arguments
@@ -92,6 +101,9 @@ fn arguments(plan: &Plan<'_>) -> Vec<String> {
 fn lifecycle(plan: &Plan<'_>) -> Option<Lifecycle> {
     if let Some(lifecycle) = &plan.values.global.proxy.lifecycle {
         return Some(lifecycle.clone());
+    }
+    if plan.is_gateway() {
+        return None;
     }
     if plan.proxy_is_first() {
         let post_start = Some(run(&[AGENT, "wait"]));

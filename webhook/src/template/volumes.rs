@@ -4,40 +4,57 @@
 //! after a second look.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource,
-    ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    CSIVolumeSource, ClusterTrustBundleProjection, ConfigMapVolumeSource, DownwardAPIVolumeFile,
+    DownwardAPIVolumeSource, EmptyDirVolumeSource, ObjectFieldSelector, ProjectedVolumeSource,
+    SecretVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 
 use lateen_wire::names;
 
 use super::Plan;
+use crate::config::values::ISTIOD;
+use crate::layers::service_account;
 
 /// Lifetime of the proxy's token, in seconds; the kubelet renews it before.
 const TOKEN_LIFETIME: i64 = 43_200;
 /// Revoked certificates, if there is a list.
 const REVOCATION_CONFIG_MAP: &str = "istio-ca-crl";
+const ROOT_VOLUME: &str = "istiod-ca-cert";
+const REVOKED_VOLUME: &str = "istio-ca-crl";
+const OWN_VOLUME: &str = "istio-certs";
+const GOOGLE_VOLUME: &str = "gke-workload-certificate";
+/// The value of `global.caName` for certificates of Google.
+const GOOGLE_AUTHORITY: &str = "GkeWorkloadCertificate";
 const BOOTSTRAP_VOLUME: &str = "custom-bootstrap-volume";
 
 /// The volumes, in Istio's order.
-pub(crate) fn volumes(plan: &Plan<'_>) -> Vec<Volume> {
+pub(super) fn volumes(plan: &Plan<'_>) -> Vec<Volume> {
     let mut volumes = vec![
         empty_dir("workload-socket", None),
         empty_dir("credential-socket", None),
-        empty_dir("workload-certs", None),
+        workload_certificates(plan),
         empty_dir("istio-envoy", Some("Memory")),
         empty_dir("istio-data", None),
         pod_information(),
         token(&plan.values.global.sds.token.aud),
-        config_map("istiod-ca-cert", names::ROOT_CONFIG_MAP, None),
-        config_map("istio-ca-crl", REVOCATION_CONFIG_MAP, Some(true)),
     ];
+    if trusts_control(plan) {
+        volumes.push(root(plan));
+    }
+    if !plan.is_gateway() {
+        volumes.push(config_map(REVOKED_VOLUME, revocation(plan), Some(true)));
+    }
+    if plan.values.global.mount_mtls_certs {
+        volumes.push(own_certificates(service_account(plan.pod)));
+    }
     if let Some(name) = &plan.options.bootstrap_override {
         volumes.push(config_map(BOOTSTRAP_VOLUME, name, None));
     }
-    overlay(&mut volumes, &plan.options.user_volumes, |volume| {
-        &volume.name
-    });
+    if !plan.is_gateway() {
+        overlay(&mut volumes, &plan.options.user_volumes, |volume| {
+            &volume.name
+        });
+    }
     volumes
 }
 
@@ -46,24 +63,107 @@ pub(super) fn mounts(plan: &Plan<'_>) -> Vec<VolumeMount> {
     let mut mounts = vec![
         mount("workload-socket", "/var/run/secrets/workload-spiffe-uds"),
         mount("credential-socket", "/var/run/secrets/credential-uds"),
-        mount(
-            "workload-certs",
-            "/var/run/secrets/workload-spiffe-credentials",
-        ),
-        mount("istiod-ca-cert", "/var/run/secrets/istio"),
-        mount("istio-ca-crl", "/var/run/secrets/istio/crl"),
+    ];
+    let certificates = "/var/run/secrets/workload-spiffe-credentials";
+    mounts.push(if uses_google(plan) {
+        read_only(GOOGLE_VOLUME, certificates)
+    } else {
+        mount("workload-certs", certificates)
+    });
+    if trusts_control(plan) {
+        mounts.push(mount(ROOT_VOLUME, "/var/run/secrets/istio"));
+        if !plan.is_gateway() {
+            mounts.push(mount(REVOKED_VOLUME, "/var/run/secrets/istio/crl"));
+        }
+    }
+    mounts.extend([
         mount("istio-data", "/var/lib/istio/data"),
         mount("istio-envoy", "/etc/istio/proxy"),
         mount("istio-token", "/var/run/secrets/tokens"),
         mount("istio-podinfo", "/etc/istio/pod"),
-    ];
+    ]);
+    if plan.values.global.mount_mtls_certs {
+        mounts.push(read_only(OWN_VOLUME, "/etc/certs/"));
+    }
     if plan.options.bootstrap_override.is_some() {
         mounts.push(mount(BOOTSTRAP_VOLUME, "/etc/istio/custom-bootstrap"));
     }
-    overlay(&mut mounts, &plan.options.user_volume_mounts, |mount| {
-        &mount.mount_path
-    });
+    if !plan.is_gateway() {
+        overlay(&mut mounts, &plan.options.user_volume_mounts, |mount| {
+            &mount.mount_path
+        });
+    }
     mounts
+}
+
+/// Certificates come from control, and so does their root.
+fn trusts_control(plan: &Plan<'_>) -> bool {
+    plan.values.global.pilot_cert_provider == ISTIOD
+}
+
+/// Certificates come from Google's own authority.
+fn uses_google(plan: &Plan<'_>) -> bool {
+    plan.values.global.ca_name == GOOGLE_AUTHORITY
+}
+
+/// The root certificate: a ConfigMap in the pod's namespace, or a ClusterTrustBundle.
+fn root(plan: &Plan<'_>) -> Volume {
+    let named = Some(plan.values.global.trust_bundle_name.as_str());
+    let named = named.filter(|name| !name.is_empty());
+    if !plan.values.pilot.uses_cluster_trust_bundle() {
+        return config_map(ROOT_VOLUME, named.unwrap_or(names::ROOT_CONFIG_MAP), None);
+    }
+    let bundle = ClusterTrustBundleProjection {
+        name: Some(format!(
+            "istio.io:istiod-ca:{}",
+            named.unwrap_or("root-cert")
+        )),
+        path: names::ROOT_CERT_KEY.to_owned(),
+        ..ClusterTrustBundleProjection::default()
+    };
+    let source = VolumeProjection {
+        cluster_trust_bundle: Some(bundle),
+        ..VolumeProjection::default()
+    };
+    projected(ROOT_VOLUME, source)
+}
+
+fn revocation<'a>(plan: &'a Plan<'_>) -> &'a str {
+    let named = &plan.values.pilot.crl_config_map_name;
+    if named.is_empty() {
+        REVOCATION_CONFIG_MAP
+    } else {
+        named
+    }
+}
+
+fn workload_certificates(plan: &Plan<'_>) -> Volume {
+    if !uses_google(plan) {
+        return empty_dir("workload-certs", None);
+    }
+    let source = CSIVolumeSource {
+        driver: "workloadcertificates.security.cloud.google.com".to_owned(),
+        ..CSIVolumeSource::default()
+    };
+    Volume {
+        name: GOOGLE_VOLUME.to_owned(),
+        csi: Some(source),
+        ..Volume::default()
+    }
+}
+
+/// Certificates that somebody else has issued for the service account, if there are any.
+fn own_certificates(service_account: &str) -> Volume {
+    let source = SecretVolumeSource {
+        secret_name: Some(format!("istio.{service_account}")),
+        optional: Some(true),
+        ..SecretVolumeSource::default()
+    };
+    Volume {
+        name: OWN_VOLUME.to_owned(),
+        secret: Some(source),
+        ..Volume::default()
+    }
 }
 
 /// Adds what the user's annotations ask for. Kubernetes takes each key once: what has a key of ours
@@ -82,6 +182,13 @@ fn mount(name: &str, path: &str) -> VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
         ..VolumeMount::default()
+    }
+}
+
+fn read_only(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(name, path)
     }
 }
 
@@ -138,15 +245,20 @@ fn token(audience: &str) -> Volume {
         expiration_seconds: Some(TOKEN_LIFETIME),
         path: "istio-token".to_owned(),
     };
+    let source = VolumeProjection {
+        service_account_token: Some(projection),
+        ..VolumeProjection::default()
+    };
+    projected("istio-token", source)
+}
+
+fn projected(name: &str, source: VolumeProjection) -> Volume {
     let source = ProjectedVolumeSource {
-        sources: Some(vec![VolumeProjection {
-            service_account_token: Some(projection),
-            ..VolumeProjection::default()
-        }]),
+        sources: Some(vec![source]),
         ..ProjectedVolumeSource::default()
     };
     Volume {
-        name: "istio-token".to_owned(),
+        name: name.to_owned(),
         projected: Some(source),
         ..Volume::default()
     }

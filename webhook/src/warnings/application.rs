@@ -1,0 +1,74 @@
+//! What the application does that the proxy gets in the way of, or that gets in the way of the proxy.
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+use lateen_wire::names;
+
+use crate::annotations::RESERVED_PORTS;
+use crate::overrides::is_ours;
+use crate::template::Plan;
+
+/// Ports that the application serves and that are the proxy's own, or that the pod keeps from the
+/// proxy.
+pub(super) fn of_ports(plan: &Plan<'_>) -> Vec<String> {
+    let excluded = plan.options.traffic.exclude_inbound_ports.as_deref();
+    let excluded = excluded.unwrap_or_default();
+    let mut warnings = Vec::new();
+    for (container, port) in served(plan.pod) {
+        if RESERVED_PORTS.contains(&port) || port == plan.status_port {
+            warnings.push(format!(
+                "container {container:?} serves port {port}, which the proxy uses itself: one of them \
+                 will not start"
+            ));
+        } else if excluded.contains(&port) {
+            warnings.push(format!(
+                "container {container:?} serves port {port}, which the pod excludes from the mesh: there \
+                 is no mutual TLS, no policy and no telemetry for it"
+            ));
+        }
+    }
+    warnings
+}
+
+/// Containers whose traffic is taken for the proxy's.
+pub(super) fn of_users(pod: &Pod) -> Vec<String> {
+    let proxy = Some(i64::from(names::PROXY_UID));
+    let Some(spec) = &pod.spec else {
+        return Vec::new();
+    };
+    let of_pod = spec.security_context.as_ref();
+    let of_pod = of_pod.and_then(|context| context.run_as_user);
+    let is_proxy = |container: &&Container| {
+        let context = container.security_context.as_ref();
+        context.and_then(|context| context.run_as_user).or(of_pod) == proxy
+    };
+    let warning = |container: &Container| {
+        format!(
+            "container {:?} runs as user {}, the proxy's: its outbound traffic bypasses the mesh",
+            container.name,
+            names::PROXY_UID
+        )
+    };
+    containers(spec).filter(is_proxy).map(warning).collect()
+}
+
+/// The TCP ports that the application declares, each with its container.
+fn served(pod: &Pod) -> impl Iterator<Item = (&str, u16)> {
+    let containers = pod.spec.iter().flat_map(containers);
+    containers.flat_map(|container| {
+        let ports = container.ports.iter().flatten();
+        let over_tcp =
+            ports.filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP"));
+        over_tcp.filter_map(|port| {
+            let number = u16::try_from(port.container_port).ok()?;
+            Some((container.name.as_str(), number))
+        })
+    })
+}
+
+/// Containers of the application.
+fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let init_containers = spec.init_containers.iter().flatten();
+    let all = spec.containers.iter().chain(init_containers);
+    all.filter(|container| !is_ours(container))
+}
