@@ -9,14 +9,18 @@ mod abuse;
 mod api_server;
 mod balance;
 mod bookinfo;
+mod boutique;
 mod certificates;
+mod decision;
 mod endpoints;
 mod identity;
 mod input;
 mod install;
 mod kubectl;
+mod pod_security;
 mod probes;
 mod reach;
+mod rivals;
 mod telemetry;
 mod workloads;
 

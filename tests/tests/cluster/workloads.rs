@@ -1,27 +1,17 @@
 //! Every kind of workload in a labelled namespace gets a sidecar, and unlabelled ones stay untouched.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use lateen_tests::bed::admission::sidecar;
 use lateen_tests::bed::manifest::{self, container, deployment, template, workload};
 use lateen_tests::bed::{Bed, eventually};
 use serde_json::{Value, json};
 
 const ECHO: [&str; 3] = ["echo", "--http", "8080"];
 
-/// A sidecar as `kubectl get pods` counts it: a native one among the init containers.
-fn has_sidecar(pod: &Pod) -> bool {
-    let spec = pod.spec.as_ref().unwrap();
-    let mut containers = spec
-        .containers
-        .iter()
-        .chain(spec.init_containers.iter().flatten());
-    containers.any(|container| container.name == "istio-proxy")
-}
-
 async fn ready_with_sidecar(bed: &Bed, app: &str, count: usize) -> Result<()> {
     for pod in bed.ready(&format!("app={app}"), count).await? {
-        ensure!(has_sidecar(&pod), "{} has no sidecar", pod.name_any());
+        ensure!(sidecar(&pod).is_some(), "{} has no sidecar", pod.name_any());
     }
     Ok(())
 }
@@ -75,9 +65,7 @@ async fn a_daemon_set_gets_sidecars() -> Result<()> {
 #[tokio::test]
 async fn a_bare_pod_gets_a_sidecar() -> Result<()> {
     let bed = Bed::injected("pod").await?;
-    let mut pod = template("web", &ECHO);
-    let named = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" } });
-    manifest::merge(&mut pod, named);
+    let pod = manifest::pod("web", &template("web", &ECHO));
     bed.apply([manifest::service_account("web"), pod]).await?;
     ready_with_sidecar(&bed, "web", 1).await?;
     bed.end().await
@@ -150,31 +138,76 @@ async fn unlabelled_namespaces_stay_untouched() -> Result<()> {
     bed.apply(deployment("web", 1, &template("web", &ECHO)))
         .await?;
     let pods = bed.ready("app=web", 1).await?;
-    ensure!(!has_sidecar(&pods[0]), "a sidecar was injected");
+    ensure!(sidecar(&pods[0]).is_none(), "a sidecar was injected");
     let status = pods[0].annotations().get("sidecar.istio.io/status");
     ensure!(status.is_none(), "the pod has the annotation {status:?}");
     bed.end().await
+}
+
+/// A pod whose init container sends a request to `web` and must succeed.
+fn calls_first() -> Value {
+    let url = "http://web:8080/";
+    let mut first = container(&["client", "http", "--url", url, "--timeout", "30"]);
+    manifest::merge(&mut first, json!({ "name": "first" }));
+    let mut template = template("caller", &["sleep"]);
+    manifest::merge(
+        &mut template,
+        json!({ "spec": { "initContainers": [first] } }),
+    );
+    template
+}
+
+/// How many requests of `caller` the sidecar of `web` saw, by whether they were encrypted.
+async fn calls(bed: &Bed, policy: &str) -> Result<f64> {
+    let web = bed.pod("app=web").await?.name_any();
+    let labels = [
+        ("reporter", "destination"),
+        ("connection_security_policy", policy),
+    ];
+    Ok(bed
+        .metrics(&web)
+        .await?
+        .sum("istio_requests_total", &labels))
 }
 
 #[tokio::test]
 async fn init_containers_of_users_reach_the_mesh() -> Result<()> {
     let bed = Bed::injected("init").await?;
     callee(&bed).await?;
-    let mut template = template("caller", &["sleep"]);
-    let mut first = container(&[
-        "client",
-        "http",
-        "--url",
-        "http://web:8080/",
-        "--timeout",
-        "30",
-    ]);
-    manifest::merge(&mut first, json!({ "name": "first" }));
-    manifest::merge(
-        &mut template,
-        json!({ "spec": { "initContainers": [first] } }),
-    );
+    bed.apply(deployment("caller", 1, &calls_first())).await?;
+    ready_with_sidecar(&bed, "caller", 1).await?;
+    eventually("an encrypted request", async || {
+        let encrypted = calls(&bed, "mutual_tls").await?;
+        ensure!(encrypted >= 1.0, "there was none");
+        Ok(())
+    })
+    .await?;
+    bed.end().await
+}
+
+/// They run before there is a mesh in their pod.
+#[tokio::test]
+async fn init_containers_of_users_are_not_broken_by_a_classic_sidecar() -> Result<()> {
+    let bed = Bed::injected("classic-init").await?;
+    callee(&bed).await?;
+    let mut template = calls_first();
+    let classic =
+        json!({ "metadata": { "annotations": { "sidecar.istio.io/nativeSidecar": "false" } } });
+    manifest::merge(&mut template, classic);
     bed.apply(deployment("caller", 1, &template)).await?;
     ready_with_sidecar(&bed, "caller", 1).await?;
+    let pod = bed.pod("app=caller").await?;
+    let last = pod.spec.and_then(|spec| spec.init_containers?.pop());
+    let last = last.map(|container| container.name);
+    ensure!(
+        last.as_deref() == Some("istio-init"),
+        "the last is {last:?}"
+    );
+    eventually("a request that is not encrypted", async || {
+        let plain = calls(&bed, "none").await?;
+        ensure!(plain >= 1.0, "there was none");
+        Ok(())
+    })
+    .await?;
     bed.end().await
 }
