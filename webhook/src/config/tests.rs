@@ -64,6 +64,13 @@ fn reads_the_values_of_istio_s_charts() {
 }
 
 #[test]
+fn an_empty_object_is_none() {
+    let values = r#"{"global":{"proxy":{"seccompProfile":{},"lifecycle":{}}},"gateways":{"securityContext":{}}}"#;
+    let (config, notices) = parse("", values, "").unwrap();
+    assert_eq!((config.values, notices), (Values::default(), Vec::new()));
+}
+
+#[test]
 fn json_keeps_its_own_escapes() {
     let (config, _) = parse("", r#"{"global":{"network":"\ud83d\ude00\/"}}"#, "").unwrap();
     assert_eq!(config.values.global.network, "\u{1f600}/");

@@ -228,10 +228,12 @@ pub struct Proxy {
     /// The proxy may listen on ports below 1024.
     pub cap_net_bind_service: bool,
     /// seccomp profile of the injected containers.
+    #[serde(deserialize_with = "unless_empty")]
     pub seccomp_profile: Option<SeccompProfile>,
     /// Resources of the injected containers.
     pub resources: ResourceRequirements,
     /// Hooks of the proxy's container in place of the usual ones.
+    #[serde(deserialize_with = "unless_empty")]
     pub lifecycle: Option<Lifecycle>,
     /// Containers of the application start only when the proxy is ready.
     pub hold_application_until_proxy_starts: bool,
@@ -406,7 +408,18 @@ pub struct Cni {
 #[serde(default, rename_all = "camelCase")]
 pub struct Gateways {
     /// `securityContext` of a gateway's pod in place of the usual one.
+    #[serde(deserialize_with = "unless_empty")]
     pub security_context: Option<PodSecurityContext>,
+}
+
+/// An object, of which the charts write `{}` where there is none.
+fn unless_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    let object = Option::<T>::deserialize(deserializer)?;
+    Ok(object.filter(|object| *object != T::default()))
 }
 
 /// A text that YAML may have taken for a number or a truth value, such as the tag `1.24`.
