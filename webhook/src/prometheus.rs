@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::annotations::{PodOptions, Scrape, is_spelling};
 use crate::keys;
@@ -46,7 +47,28 @@ pub(crate) fn restore(annotations: &mut BTreeMap<String, String>, scrape: Option
         return;
     }
     let before = scrape.and_then(|scrape| serde_json::from_str(scrape).ok());
-    let Original { scrape, port, path } = before.unwrap_or_default();
+    let Original {
+        scrape,
+        mut port,
+        mut path,
+        targets,
+    } = before.unwrap_or_default();
+    if let Some(targets) = targets.as_array() {
+        // Istio moves the annotation too, and repeats its first target.
+        let text = |target: &Value, name: &str| {
+            target.get(name).and_then(Value::as_str).map(str::to_owned)
+        };
+        let target = |target: &Value| {
+            Some(format!(
+                "{}:{}",
+                text(target, "port")?,
+                text(target, "path")?
+            ))
+        };
+        let all: Vec<String> = targets.iter().filter_map(target).collect();
+        annotations.insert(keys::SCRAPE_TARGETS.to_owned(), all.join(","));
+        (port, path) = (String::new(), String::new());
+    }
     let originals = [
         (keys::PROMETHEUS_SCRAPE, scrape),
         (keys::PROMETHEUS_PORT, port),
@@ -68,6 +90,8 @@ struct Original {
     scrape: String,
     port: String,
     path: String,
+    /// A text of ours, of which the annotation stays, or a list of Istio's.
+    targets: Value,
 }
 
 /// The value of [`VARIABLE`], if the application has metrics.
@@ -76,4 +100,37 @@ pub(crate) fn variable(scrape: &Scrape) -> Option<String> {
         return None;
     }
     serde_json::to_string(scrape).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn restored(annotations: Value, scrape: &Value) -> Value {
+        let mut annotations = serde_json::from_value(annotations).unwrap();
+        restore(&mut annotations, Some(&scrape.to_string()));
+        json!(annotations)
+    }
+
+    #[test]
+    fn what_the_user_had_comes_back() {
+        let ours = json!({
+            "prometheus.io/scrape": "true", "prometheus.io/port": "15020",
+            "prometheus.io/path": "/stats/prometheus", "a": "b",
+        });
+        let scrape = json!({"scrape": "true", "port": "9100", "path": ""});
+        let expected =
+            json!({"prometheus.io/scrape": "true", "prometheus.io/port": "9100", "a": "b"});
+        assert_eq!(restored(ours.clone(), &scrape), expected);
+
+        let targets = json!([{"port": "8080", "path": "/a"}, {"port": "9100", "path": "/b"}]);
+        let scrape = json!({"scrape": "", "port": "8080", "path": "/a", "targets": targets});
+        let expected = json!({"prometheus.istio.io/scrape-targets": "8080:/a,9100:/b", "a": "b"});
+        assert_eq!(restored(ours, &scrape), expected);
+
+        let own = json!({"prometheus.io/port": "9100", "prometheus.io/path": "/own"});
+        assert_eq!(restored(own.clone(), &scrape), own);
+    }
 }
