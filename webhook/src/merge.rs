@@ -9,7 +9,7 @@ use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec, Volume};
 
 /// The image that a user writes who wants the injector's.
-const AUTOMATIC_IMAGE: &str = "auto";
+pub(crate) const AUTOMATIC_IMAGE: &str = "auto";
 
 /// Lays a part of a pod over a pod.
 pub(crate) fn lay_spec(under: &mut PodSpec, mut over: PodSpec) {

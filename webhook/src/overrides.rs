@@ -10,7 +10,7 @@ use lateen_wire::names;
 
 use crate::error::Problem;
 use crate::keys;
-use crate::merge::lay_container;
+use crate::merge::{AUTOMATIC_IMAGE, lay_container};
 
 /// The user's containers under our names, as annotation `proxy.istio.io/overrides` keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,11 @@ impl Overrides {
     }
 
     /// Puts them back into a pod that an earlier injection took them out of, unless it has others by
-    /// these names.
-    pub(crate) fn put_back(self, spec: &mut PodSpec) {
+    /// these names. A proxy is put where users write it.
+    pub(crate) fn put_back(mut self, spec: &mut PodSpec) {
+        let is_proxy = |container: &mut Container| container.name == names::PROXY_CONTAINER;
+        self.containers
+            .extend(self.init_containers.extract_if(.., is_proxy));
         let put = |containers: &mut Vec<Container>, kept: Vec<Container>| {
             for container in kept {
                 if !containers.iter().any(|other| other.name == container.name) {
@@ -77,13 +80,23 @@ impl Overrides {
         })
     }
 
-    /// The value of annotation `proxy.istio.io/overrides`, if there is something to keep.
-    pub(crate) fn annotation(&self) -> Option<String> {
+    /// The value of annotation `proxy.istio.io/overrides`, if there is something to keep. Istio looks
+    /// for a native proxy among the init containers, and takes no image for its own.
+    pub(crate) fn annotation(&self, native: bool) -> Option<String> {
         if *self == Self::default() {
-            None
-        } else {
-            serde_json::to_string(self).ok()
+            return None;
         }
+        let mut kept = self.clone();
+        if native {
+            kept.init_containers.append(&mut kept.containers);
+        }
+        for container in kept.containers.iter_mut().chain(&mut kept.init_containers) {
+            container.image = container
+                .image
+                .take()
+                .filter(|image| image != AUTOMATIC_IMAGE);
+        }
+        serde_json::to_string(&kept).ok()
     }
 
     /// The user that the proxy shall run as.

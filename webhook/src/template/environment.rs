@@ -1,13 +1,14 @@
 //! Environment of the proxy's container, in Istio's order.
 
 use k8s_openapi::api::core::v1::{
-    ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector,
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use lateen_wire::{names, ports};
 
 use super::{Plan, tracing};
+use crate::overrides::is_ours;
 
 /// The proxy's variables.
 pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
@@ -154,10 +155,12 @@ fn certificate_authority(plan: &Plan<'_>) -> String {
     )
 }
 
-/// The ports that the pod declares, as JSON.
+/// The ports that the application declares, or the gateway, as JSON.
 fn pod_ports(plan: &Plan<'_>) -> String {
     let containers = plan.pod.spec.iter().flat_map(|spec| &spec.containers);
+    let serves = |container: &&Container| plan.is_gateway() || !is_ours(container);
     let ports: Vec<&ContainerPort> = containers
+        .filter(serves)
         .flat_map(|container| container.ports.iter().flatten())
         .collect();
     serde_json::to_string(&ports).unwrap_or_else(|_| "[]".to_owned())

@@ -45,7 +45,7 @@ pub(crate) fn add(plan: &Plan<'_>, metadata: &mut ObjectMeta) {
         let told = cni::annotations(plan).into_iter();
         annotations.extend(told.map(|(key, value)| (key.to_owned(), value)));
     }
-    if let Some(overrides) = plan.overrides.annotation() {
+    if let Some(overrides) = plan.overrides.annotation(plan.native) {
         annotations.insert(keys::OVERRIDES.to_owned(), overrides);
     }
 }
