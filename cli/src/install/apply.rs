@@ -1,5 +1,6 @@
 //! Server-side apply of one object, and what it changed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -135,15 +136,22 @@ impl Applier {
     ) -> Result<DynamicObject> {
         let conflicts = Conflict::all(status);
         let mut content = object.content.clone();
+        let mut kept: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for conflict in conflicts
             .iter()
             .filter(|conflict| !conflict.is_with_installer())
         {
             content = without(&content, &conflict.field)
                 .ok_or_else(|| anyhow!("{conflict}; --force overwrites it"))?;
+            kept.entry(&conflict.manager)
+                .or_default()
+                .push(&conflict.field);
+        }
+        for (manager, fields) in kept {
             self.console.warning(&format!(
-                "{}: kept {conflict}; --force overwrites it",
-                object.title()
+                "{}: kept {} as {manager} changed it; --force overwrites it",
+                object.title(),
+                fields.join(", ")
             ));
         }
         Ok(self.patch(api, &content, true).await?)

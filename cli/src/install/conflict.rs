@@ -17,7 +17,7 @@ pub(super) struct Conflict {
     /// Where: `.spec.replicas`, `.spec.containers[name="x"].image`.
     pub(super) field: String,
     /// Who.
-    manager: String,
+    pub(super) manager: String,
 }
 
 impl Conflict {
