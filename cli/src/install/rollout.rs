@@ -9,6 +9,7 @@ use lateen_wire::Revision;
 
 use super::pending::{Trouble, trouble};
 use crate::manifest::{Component, query};
+use crate::readiness;
 use crate::wait::State;
 
 /// Looks at a component's Deployment and, unless it is ready, at its pods.
@@ -111,7 +112,12 @@ async fn describe(
             }
         }
         Trouble::NotReady { .. } => {
-            if let Some(message) = failed_probe(client, namespace, name).await {
+            let words = readiness::words(client, namespace, name, component).await;
+            let said = match words {
+                Some(words) => Some(format!("it says: {words}")),
+                None => failed_probe(client, namespace, name).await,
+            };
+            if let Some(message) = said {
                 text.push_str(&format!("\n  {message}"));
             }
         }

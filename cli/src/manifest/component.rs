@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use lateen_wire::{Revision, names};
+use lateen_wire::{Revision, names, ports};
 
 use super::object::{MANAGED_LABEL, MANAGED_VALUE};
 use crate::values::{self, Values};
+
+/// Where control answers the kubelet.
+pub(super) const CONTROL_HEALTH: u16 = 8080;
 
 /// Both parts, in the order of installation.
 pub const COMPONENTS: [Component; 2] = [Component::Control, Component::Injector];
@@ -50,6 +53,15 @@ impl Component {
         match self {
             Self::Control => "discovery",
             Self::Injector => "sidecar-injector-webhook",
+        }
+    }
+
+    /// Port where its pods answer `/ready`.
+    #[must_use]
+    pub const fn health_port(self) -> u16 {
+        match self {
+            Self::Control => CONTROL_HEALTH,
+            Self::Injector => ports::MONITORING,
         }
     }
 

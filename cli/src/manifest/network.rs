@@ -9,8 +9,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use lateen_wire::ports;
 
-use super::component::Component;
-use super::workload::CONTROL_HEALTH;
+use super::component::{CONTROL_HEALTH, Component};
 use crate::values::Values;
 
 /// The policy of a component.

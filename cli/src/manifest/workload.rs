@@ -18,13 +18,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use lateen_wire::{names, ports};
 
-use super::component::{Component, text_map};
+use super::component::{CONTROL_HEALTH, Component, text_map};
 use super::network;
 use super::object::Object;
 use crate::values::{Text, Values};
 
-/// Where control answers the kubelet.
-pub(super) const CONTROL_HEALTH: u16 = 8080;
 /// Name of this cluster in telemetry, unless the values name it.
 const CLUSTER_NAME: &str = "Kubernetes";
 /// DNS domain of the cluster, unless the values name it.
@@ -176,7 +174,7 @@ fn affinity(component: Component, values: &Values) -> Affinity {
 
 fn container(component: Component, values: &Values) -> Container {
     let own = component.values(values);
-    let (arguments, listens, health) = match component {
+    let (arguments, listens) = match component {
         Component::Control => (
             Some(vec!["discovery".to_owned()]),
             vec![
@@ -184,7 +182,6 @@ fn container(component: Component, values: &Values) -> Container {
                 port("http-monitoring", ports::MONITORING),
                 port("http-health", CONTROL_HEALTH),
             ],
-            CONTROL_HEALTH,
         ),
         Component::Injector => (
             None,
@@ -192,7 +189,6 @@ fn container(component: Component, values: &Values) -> Container {
                 port("https-webhook", ports::WEBHOOK),
                 port("http-monitoring", ports::MONITORING),
             ],
-            ports::MONITORING,
         ),
     };
     Container {
@@ -201,7 +197,7 @@ fn container(component: Component, values: &Values) -> Container {
         image_pull_policy: values.global.image_pull_policy.given(),
         args: arguments,
         ports: Some(listens),
-        readiness_probe: Some(readiness(health)),
+        readiness_probe: Some(readiness(component.health_port())),
         env: Some(environment(component, values)),
         resources: resources(&own.resources),
         security_context: Some(SecurityContext {

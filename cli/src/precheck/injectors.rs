@@ -12,6 +12,8 @@ use super::finding::Finding;
 use crate::hooks::Hook;
 use crate::hooks::contest::contests;
 use crate::hooks::selector::Labels;
+use crate::manifest::{Component, query};
+use crate::readiness;
 
 /// Name of the check.
 pub(super) const CHECK: &str = "injectors";
@@ -91,10 +93,28 @@ async fn trouble(client: &Client, hook: &Hook) -> Result<Option<Finding>> {
         })
         .count();
     if ready == 0 {
-        let told = format!("{name} leads to Service {place}, which has no ready pods");
+        let told = match words(client, hook, &service.namespace).await {
+            Some(words) => {
+                format!("{name} leads to Service {place}, none of whose pods is ready: {words}")
+            }
+            None => format!("{name} leads to Service {place}, which has no ready pods"),
+        };
         return Ok(Some(Finding::error(CHECK, told).remedy(escape)));
     }
     Ok(None)
+}
+
+/// What the pods of one of our injectors say of themselves.
+async fn words(client: &Client, hook: &Hook, namespace: &str) -> Option<String> {
+    let revision = hook.revision().parse().ok()?;
+    let selected = query(&Component::Injector.selector(&revision));
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods = pods
+        .list(&ListParams::default().labels(&selected))
+        .await
+        .ok()?;
+    let pod = pods.iter().find(|_| hook.is_ours())?;
+    readiness::words(client, namespace, &pod.name_any(), Component::Injector).await
 }
 
 /// Whether a pod that is only tried comes back injected: from the API server to the injector and back.
@@ -136,10 +156,21 @@ async fn reached(client: &Client, hook: &Hook) -> Result<Finding> {
         .remedy("check-inject tells which rule of its policy decides"),
         Err(error) => Finding::error(
             CHECK,
-            format!("a pod that {name} is to inject cannot be made in namespace {namespace}: {error}"),
+            format!(
+                "a pod that {name} is to inject cannot be made in namespace {namespace}: {}",
+                reason(&error)
+            ),
         )
         .remedy("the reason is that of the API server; look at the log of the injector and at what lies between the two, such as a NetworkPolicy or a firewall (TCP port 15017)"),
     })
+}
+
+/// The API server's own words.
+fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// Labels of a pod for which the injector is asked in a namespace.
