@@ -39,7 +39,8 @@ pub(crate) fn of_keys(pod: &Pod) -> Vec<String> {
 }
 
 fn misspelt(what: &str, key: &str, known: &[&str]) -> Option<String> {
-    if LABELS.contains(&key) || ANNOTATIONS.contains(&key) {
+    let has_domain = key.contains('/');
+    if !has_domain || LABELS.contains(&key) || ANNOTATIONS.contains(&key) {
         return None;
     }
     let close = |errors: usize| {
@@ -106,6 +107,7 @@ mod tests {
             "example.org/proxyCPU",
             "sidecar.istio.io/statsCompression",
             "istio.io/use-waypoint",
+            "app",
             "",
         ] {
             assert_eq!(meant(other), None, "{other}");
