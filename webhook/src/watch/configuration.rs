@@ -49,6 +49,11 @@ pub async fn follow(
     let mut changes = Box::pin(changes(client.clone(), &names));
     let mut maps = Maps::default();
     while let Some(change) = changes.next().await {
+        if let Some(map) = maps.missing(&change) {
+            let message =
+                "Deleted; what it said last stays in force while injectors run, and none starts";
+            event::warn(&client, map, "MissingInjectionConfig", message.to_owned()).await;
+        }
         if !maps.apply(change, &names) {
             continue;
         }
@@ -81,6 +86,15 @@ fn changes(client: Client, names: &Names) -> impl Stream<Item = Change> + Send +
 }
 
 impl Maps {
+    /// The ConfigMap that has been there until this change.
+    fn missing(&self, change: &Change) -> Option<&ConfigMap> {
+        match change {
+            Change::Injection(None) => self.injection.as_ref(),
+            Change::Mesh(None) => self.mesh.as_ref(),
+            Change::Injection(Some(_)) | Change::Mesh(Some(_)) => None,
+        }
+    }
+
     /// Takes a change over; answers whether there is something new.
     fn apply(&mut self, change: Change, names: &Names) -> bool {
         let (known, new, name) = match change {
@@ -131,111 +145,4 @@ fn text<'a>(map: &'a ConfigMap, key: &str) -> &'a str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use axum::http::Method;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use serde_json::{Value, json};
-    use tokio::sync::mpsc;
-    use tokio::time::timeout;
-
-    use super::super::api_server;
-    use super::*;
-
-    fn map(entries: &[(&str, &str)]) -> Option<ConfigMap> {
-        let entries = entries
-            .iter()
-            .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
-        Some(ConfigMap {
-            data: Some(entries.collect()),
-            metadata: ObjectMeta::default(),
-            ..ConfigMap::default()
-        })
-    }
-
-    #[test]
-    fn a_configuration_is_taken_whole_once_both_parts_are_there() {
-        let names = Names {
-            namespace: String::new(),
-            injection: "i".into(),
-            mesh: "m".into(),
-        };
-        let mut maps = Maps::default();
-        let native = NativeSidecars::Auto;
-        assert!(maps.apply(Change::Mesh(map(&[("mesh", "trustDomain: td")])), &names));
-        assert!(maps.injector(native).unwrap().is_none());
-        assert!(maps.apply(Change::Injection(map(&[("values", "{}")])), &names));
-        assert!(maps.injector(native).unwrap().is_some());
-        assert!(!maps.apply(Change::Injection(map(&[("values", "{}")])), &names));
-        assert!(!maps.apply(Change::Injection(None), &names));
-        assert!(maps.injector(native).unwrap().is_some());
-        assert!(maps.apply(Change::Injection(map(&[("values", "{]")])), &names));
-        assert!(maps.injector(native).is_err());
-    }
-    /// A list with a ConfigMap, as an API server answers.
-    fn list(name: &str, data: &Value) -> Value {
-        json!({
-            "kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"},
-            "items": [{
-                "metadata": {
-                    "name": name, "namespace": "istio-system", "uid": "u1", "resourceVersion": "7",
-                },
-                "data": data,
-            }],
-        })
-    }
-
-    #[tokio::test]
-    async fn a_configuration_that_is_refused_is_told_on_its_config_map() {
-        let (told, mut events) = mpsc::channel(1);
-        let client = api_server::client(move |request| {
-            if request.method() == Method::POST {
-                let event: Value = serde_json::from_slice(request.body()).unwrap();
-                let path = request.uri().path().to_owned();
-                told.try_send((path, event.clone())).unwrap();
-                return Some((201, event));
-            }
-            let query = request.uri().query().unwrap_or_default();
-            let list = if query.contains("istio-sidecar-injector") {
-                list("istio-sidecar-injector", &json!({"values": "{}"}))
-            } else {
-                list(
-                    "istio",
-                    &json!({"mesh": "defaultConfig: {interceptionMode: X}"}),
-                )
-            };
-            (!query.contains("watch=")).then_some((200, list))
-        });
-        let names = Names {
-            namespace: "istio-system".into(),
-            injection: "istio-sidecar-injector".into(),
-            mesh: "istio".into(),
-        };
-        let (metrics, (injector, _)) = (Arc::new(Metrics::default()), watch::channel(None));
-        let counted = Arc::clone(&metrics);
-        let following = follow(
-            client,
-            names,
-            NativeSidecars::Auto,
-            metrics,
-            injector.clone(),
-        );
-        let following = tokio::spawn(following);
-        let event = timeout(Duration::from_secs(10), events.recv()).await;
-        let (path, event) = event.expect("nobody is told").unwrap();
-        following.abort();
-        assert_eq!(path, "/api/v1/namespaces/istio-system/events");
-        assert_eq!(event["metadata"]["name"], "istio.injector-7");
-        assert_eq!(event["type"], "Warning");
-        let object = &event["involvedObject"];
-        assert_eq!(
-            (&object["name"], &object["uid"]),
-            (&json!("istio"), &json!("u1"))
-        );
-        let message = event["message"].as_str().unwrap();
-        assert!(message.contains("interceptionMode"), "{message}");
-        assert_eq!(counted.refused_configurations.get(), 1);
-        assert!(injector.borrow().is_none());
-    }
-}
+mod tests;

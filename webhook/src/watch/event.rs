@@ -9,13 +9,18 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use lateen_wire::names;
 
-/// Writes a warning about a ConfigMap: one for each of its versions, however many replicas say it.
+/// Writes a warning about a ConfigMap: one of each kind for each of its versions, however many replicas
+/// say it.
 pub(super) async fn warn(client: &Client, about: &ConfigMap, reason: &str, message: String) {
     let version = about.resource_version().unwrap_or_default();
     let now = Some(Time(Timestamp::now()));
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.injector-{version}", about.name_any())),
+            name: Some(format!(
+                "{}.{}-{version}",
+                about.name_any(),
+                reason.to_lowercase()
+            )),
             ..ObjectMeta::default()
         },
         involved_object: about.object_ref(&()),
