@@ -1,8 +1,11 @@
 //! Parameters in the path of the webhook's URL: `/inject/cluster/C/net/N/KEY/VALUE` sets environment
-//! variables of the proxy (Istio's `istiodRemote.injectionPath`).
+//! variables of the proxy (Istio's `istiodRemote.injectionPath`). An older form is
+//! `/inject/:ENV:KEY=VALUE:ENV:KEY=VALUE`.
 
 use std::collections::BTreeMap;
 
+/// What comes before each pair of the older form.
+const OLD_PAIR: &str = ":ENV:";
 /// What stands for a slash inside a value.
 const SLASH: &str = "--slash--";
 const CLUSTER: &str = "ISTIO_META_CLUSTER_ID";
@@ -20,14 +23,12 @@ impl Parameters {
     /// name of a variable.
     #[must_use]
     pub fn parse(path: &str) -> Self {
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let pairs = segments.chunks_exact(2).filter_map(|pair| match pair {
-            [key, value] => Some((variable(key)?, value.replace(SLASH, "/"))),
-            _ => None,
-        });
-        Self {
-            environment: pairs.collect(),
-        }
+        let path = path.trim_matches('/');
+        let environment = match path.strip_prefix(OLD_PAIR) {
+            Some(pairs) => old_pairs(pairs),
+            None => pairs(path),
+        };
+        Self { environment }
     }
 
     /// The network of the pods, if the URL names one.
@@ -35,6 +36,23 @@ impl Parameters {
     pub fn network(&self) -> Option<&str> {
         self.environment.get(NETWORK).map(String::as_str)
     }
+}
+
+fn pairs(path: &str) -> BTreeMap<String, String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let pairs = segments.chunks_exact(2).filter_map(|pair| match pair {
+        [key, value] => Some((variable(key)?, value.replace(SLASH, "/"))),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+fn old_pairs(path: &str) -> BTreeMap<String, String> {
+    let pairs = path.split(OLD_PAIR).filter_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        Some((variable(key)?, value.to_owned()))
+    });
+    pairs.collect()
 }
 
 fn variable(key: &str) -> Option<String> {
@@ -74,5 +92,9 @@ mod tests {
         );
         assert_eq!(read("net/n1/odd"), [pair(NETWORK, "n1")]);
         assert_eq!(read("a=b/c"), []);
+        assert_eq!(
+            read(":ENV:net=n/1:ENV:cluster=:ENV:=x:ENV:y"),
+            [pair(CLUSTER, ""), pair(NETWORK, "n/1")]
+        );
     }
 }
