@@ -89,7 +89,7 @@ impl PodOptions {
                 .unwrap_or_default(),
             cap_net_bind_service: reader.read(keys::CAP_NET_BIND_SERVICE, parse::truth),
             rewrite_probes: reader.read(keys::REWRITE_PROBES, parse::truth),
-            status_port: reader.read(keys::STATUS_PORT, parse::port_or_zero),
+            status_port: reader.read(keys::STATUS_PORT, parse::status_port),
             readiness: ReadinessOptions {
                 initial_delay: reader.read(keys::READINESS_INITIAL_DELAY, parse::count),
                 period: reader.read(keys::READINESS_PERIOD, parse::positive_count),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use lateen_api::mesh::InterceptionMode;
 
+use super::RESERVED_PORTS;
 use crate::quantity::Amount;
 
 /// What is allowed, for a value that is not.
@@ -108,6 +109,13 @@ pub(super) fn object_name(value: &str) -> Result<String, Allowed> {
 
 pub(super) fn port_or_zero(value: &str) -> Result<u16, Allowed> {
     decimal(value).ok_or("a port number from 0 to 65535")
+}
+
+/// Zero is for no status page.
+pub(super) fn status_port(value: &str) -> Result<u16, Allowed> {
+    decimal(value)
+        .filter(|port| !RESERVED_PORTS.contains(port))
+        .ok_or("a port number from 0 to 65535 that the mesh does not use for something else")
 }
 
 pub(super) fn port(value: &str) -> Option<u16> {

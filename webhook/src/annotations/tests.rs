@@ -107,7 +107,7 @@ const BAD: &[(&str, &[&str])] = &[
     (keys::REWRITE_PROBES, &["on"]),
     (
         keys::STATUS_PORT,
-        &["", "-1", "65536", "http", "+80", " 80"],
+        &["", "-1", "65536", "http", "+80", " 80", "15001", "15021"],
     ),
     (keys::READINESS_INITIAL_DELAY, &["-1", "1s"]),
     (keys::READINESS_PERIOD, &["0", "4294967296"]),
