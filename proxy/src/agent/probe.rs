@@ -22,8 +22,9 @@ pub struct Probes(HashMap<String, Probe>);
 pub struct Probe {
     /// What to do.
     pub action: Action,
-    /// How long the application may take.
-    pub timeout: Duration,
+    /// How long the application may take; hooks may take as long as the kubelet waits for them, which
+    /// is the pod's grace period.
+    pub timeout: Option<Duration>,
 }
 
 /// What a probe does.
@@ -92,8 +93,9 @@ impl Probes {
                 if !is_probe_path(&path) {
                     return Err(ProbeError::Path(path));
                 }
+                let default = (!is_hook(&path)).then_some(DEFAULT_TIMEOUT);
                 let probe = probe
-                    .checked()
+                    .checked(default)
                     .ok_or_else(|| ProbeError::Action(path.clone()))?;
                 Ok((path, probe))
             })
@@ -106,6 +108,10 @@ impl Probes {
     pub fn get(&self, path: &str) -> Option<&Probe> {
         self.0.get(path)
     }
+}
+
+fn is_hook(path: &str) -> bool {
+    path.starts_with("/app-lifecycle/")
 }
 
 fn is_probe_path(path: &str) -> bool {
@@ -160,7 +166,7 @@ struct RawGrpc {
 }
 
 impl RawProbe {
-    fn checked(self) -> Option<Probe> {
+    fn checked(self, default_timeout: Option<Duration>) -> Option<Probe> {
         let action = match (self.http_get, self.tcp_socket, self.grpc) {
             (Some(get), None, None) => Action::Http(get.checked()),
             (None, Some(tcp), None) => Action::Tcp { port: tcp.port },
@@ -171,8 +177,8 @@ impl RawProbe {
             _ => return None,
         };
         let timeout = match self.timeout_seconds {
-            None | Some(0) => DEFAULT_TIMEOUT,
-            Some(seconds) => Duration::from_secs(seconds),
+            None | Some(0) => default_timeout,
+            Some(seconds) => Some(Duration::from_secs(seconds)),
         };
         (action.port() != 0).then_some(Probe { action, timeout })
     }
@@ -225,7 +231,7 @@ mod tests {
         )
         .unwrap();
         let ready = probes.get("/app-health/app/readyz").unwrap();
-        assert_eq!(ready.timeout, Duration::from_secs(3));
+        assert_eq!(ready.timeout, Some(Duration::from_secs(3)));
         let Action::Http(get) = &ready.action else {
             panic!("not HTTP")
         };
@@ -246,7 +252,11 @@ mod tests {
                 service: "s".to_owned()
             }
         );
-        assert_eq!(startup.timeout, DEFAULT_TIMEOUT);
+        assert_eq!(startup.timeout, Some(DEFAULT_TIMEOUT));
+        assert_eq!(
+            probes.get("/app-lifecycle/app/prestopz").unwrap().timeout,
+            None
+        );
     }
 
     #[test]

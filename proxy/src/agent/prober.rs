@@ -89,9 +89,12 @@ impl Prober {
                 Action::Grpc { port, service } => self.grpc(*port, service).await,
             }
         };
-        tokio::time::timeout(probe.timeout, work)
+        let Some(limit) = probe.timeout else {
+            return work.await;
+        };
+        tokio::time::timeout(limit, work)
             .await
-            .map_err(|_| ProbeFailure::Timeout(probe.timeout))?
+            .map_err(|_| ProbeFailure::Timeout(limit))?
     }
 
     async fn http(&self, get: &HttpGet, headers: &HeaderMap) -> Result<Answer, ProbeFailure> {
