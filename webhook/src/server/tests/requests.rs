@@ -227,3 +227,17 @@ async fn istio_s_resources_are_let_in() {
         .await;
     assert_eq!(response, json!({"uid": "705ab4f5", "allowed": true}));
 }
+
+#[tokio::test]
+async fn who_is_let_in_without_a_sidecar_and_probably_wants_one_is_told() {
+    let (_server, mut client) = start().await;
+    let mut host = pod();
+    host["spec"]["hostNetwork"] = json!(true);
+    let response = client.review("/inject", &review("Pod", &host)).await;
+    assert_eq!(
+        (&response["allowed"], &response["patch"]),
+        (&json!(true), &Value::Null)
+    );
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("the network of its node"), "{warning}");
+}
