@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Node, Pod, PodSpec, SecurityContext, Toleration,
+    Capabilities, Container, ContainerStateWaiting, Node, Pod, PodSpec, SecurityContext, Toleration,
 };
 use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -26,6 +26,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Kubernetes ends a pod that nobody takes away.
 const DEADLINE: i64 = 120;
+
+/// Reasons of the kubelet that time does not mend.
+const NO_IMAGE: [&str; 4] = [
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+];
 
 /// What became of a pod.
 #[derive(Debug, PartialEq, Eq)]
@@ -140,7 +148,9 @@ async fn outcome(pods: &Api<Pod>, name: &str) -> Result<Outcome> {
         match phase {
             Some("Succeeded") => return Ok(Outcome::Works),
             Some("Failed") => return Ok(Outcome::Fails(last_words(pods, name).await)),
-            _ if Instant::now() >= until => return Ok(Outcome::Stuck(waiting(&pod))),
+            _ if has_no_image(&pod) || Instant::now() >= until => {
+                return Ok(Outcome::Stuck(waiting(&pod)));
+            }
             _ => sleep(INTERVAL).await,
         }
     }
@@ -154,13 +164,23 @@ async fn last_words(pods: &Api<Pod>, name: &str) -> String {
     last.unwrap_or("it said nothing").to_owned()
 }
 
+/// Whether the kubelet has tried to get the image and could not.
+fn has_no_image(pod: &Pod) -> bool {
+    waits(pod)
+        .and_then(|waiting| waiting.reason.as_deref())
+        .is_some_and(|reason| NO_IMAGE.contains(&reason))
+}
+
+fn waits(pod: &Pod) -> Option<&ContainerStateWaiting> {
+    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let mut states = containers.filter_map(|container| container.state.as_ref());
+    states.find_map(|state| state.waiting.as_ref())
+}
+
 /// What keeps a pod from running, in the words of scheduler and kubelet.
 fn waiting(pod: &Pod) -> String {
     let status = pod.status.as_ref();
-    let waiting = status
-        .into_iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
-        .find_map(|container| container.state.as_ref()?.waiting.as_ref());
+    let waiting = waits(pod);
     let reason = waiting.and_then(|waiting| waiting.message.clone().or(waiting.reason.clone()));
     let unscheduled = status
         .into_iter()
@@ -266,9 +286,11 @@ mod tests {
         };
         let image = json!({"containerStatuses": [{"name": "x", "image": "", "imageID": "", "ready": false,
             "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]});
-        assert_eq!(waiting(&pod(image)), "no such image");
+        assert_eq!(waiting(&pod(image.clone())), "no such image");
+        assert!(has_no_image(&pod(image)));
         let taint = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no room"}]});
-        assert_eq!(waiting(&pod(taint)), "no room");
+        assert_eq!(waiting(&pod(taint.clone())), "no room");
+        assert!(!has_no_image(&pod(taint)));
         assert!(waiting(&pod(json!({}))).contains("60 s"));
     }
 
