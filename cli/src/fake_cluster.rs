@@ -29,6 +29,11 @@ impl FakeCluster {
         cluster
     }
 
+    pub(crate) fn add(&self, object: Value) {
+        let mut state = self.0.lock().unwrap();
+        state.objects.insert(path(&object), object);
+    }
+
     pub(crate) fn client(&self) -> Client {
         let cluster = self.clone();
         let server = tower::service_fn(move |request: Request<Body>| {

@@ -28,7 +28,9 @@ use lateen_wire::{Revision, names};
 use crate::arguments::{Connection, Uninstall};
 use crate::cluster::connect;
 use crate::console::Console;
+use crate::hooks::{self, Hook};
 use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
+use crate::tag::takeover;
 use crate::wait::{Patience, State};
 
 /// How long pods may take to end: their grace period and some more.
@@ -55,6 +57,7 @@ async fn remove(
     if !options.skip_confirmation {
         console.confirm(&question(namespace, &doomed, options.purge))?;
     }
+    give_back(&client, &doomed, console).await?;
     let mut removed = 0;
     for revision in &doomed {
         let removal = Removal {
@@ -77,6 +80,27 @@ async fn remove(
         console.note(&format!("Nothing is installed in namespace {namespace}."));
     }
     console.note("Pods keep their sidecars until they are made anew: kubectl rollout restart deployment -n NAMESPACE");
+    Ok(())
+}
+
+/// Puts the revision without a name back into action if the tag that has taken over from it goes.
+async fn give_back(client: &Client, doomed: &BTreeSet<Revision>, console: &Console) -> Result<()> {
+    let hooks = hooks::list(client).await?;
+    let goes = |hook: &Hook| {
+        doomed
+            .iter()
+            .any(|doomed| hook.revision() == doomed.as_str())
+    };
+    let mut defaults = hooks
+        .iter()
+        .filter(|hook| hook.tag() == Some(names::DEFAULT_REVISION));
+    if defaults.any(goes) && !doomed.contains(&Revision::default()) {
+        for name in takeover::reactivate(client, &hooks).await? {
+            console.note(&format!(
+                "{name} is in action again: the tag default goes with its revision"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -437,6 +461,25 @@ mod tests {
             name.starts_with("customresourcedefinitions/") || name == "secrets/istio-ca-secret"
         };
         assert!(left.iter().all(kept), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_default_tag_took_is_given_back_when_its_revision_goes() {
+        let both = cluster(&["default", "canary"]);
+        let own = "mutatingwebhookconfigurations/istio-sidecar-injector";
+        let before = both.object(own).unwrap();
+        let client = both.client();
+        let hooks = hooks::list(&client).await.unwrap();
+        takeover::deactivate(&client, &hooks).await.unwrap();
+        assert_ne!(both.object(own).unwrap(), before);
+        let mut tag = both.object(&format!("{own}-canary")).unwrap();
+        tag["metadata"]["name"] = json!("istio-revision-tag-default");
+        tag["metadata"]["labels"]["istio.io/tag"] = json!("default");
+        both.add(tag);
+
+        uninstall(&both, Some("canary"), false).await;
+        assert_eq!(both.names(), cluster(&["default"]).names());
+        assert_eq!(both.object(own).unwrap(), before);
     }
 
     #[tokio::test]

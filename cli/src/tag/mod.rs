@@ -5,7 +5,7 @@
 mod list;
 mod remove;
 mod set;
-mod takeover;
+pub(crate) mod takeover;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;

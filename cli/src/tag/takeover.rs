@@ -26,7 +26,7 @@ pub(super) fn rivals(hooks: &[Hook]) -> impl Iterator<Item = &Hook> {
 }
 
 /// Puts them out of action.
-pub(super) async fn deactivate(client: &Client, hooks: &[Hook]) -> Result<()> {
+pub(crate) async fn deactivate(client: &Client, hooks: &[Hook]) -> Result<()> {
     for hook in rivals(hooks) {
         let selectors = hook
             .entries()
@@ -37,7 +37,7 @@ pub(super) async fn deactivate(client: &Client, hooks: &[Hook]) -> Result<()> {
 }
 
 /// Puts those back into action that are ours, and answers with their names.
-pub(super) async fn reactivate(client: &Client, hooks: &[Hook]) -> Result<Vec<String>> {
+pub(crate) async fn reactivate(client: &Client, hooks: &[Hook]) -> Result<Vec<String>> {
     let is_sleeping = |hook: &&Hook| {
         hook.tag().is_none()
             && hook.revision() == names::DEFAULT_REVISION
