@@ -53,7 +53,6 @@ fn charts_refuse_what_the_command_line_refuses() {
         "revision=Canary",
         "revisionTags={Prod}",
         "revisionTags={default}",
-        "pilot.cni.enabled=true",
         "global.proxy.autoInject=maybe",
         "sidecarInjectorWebhook.reinvocationPolicy=Always",
     ] {

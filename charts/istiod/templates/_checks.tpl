@@ -8,9 +8,6 @@
 {{- fail (printf "revisionTags %q: must be a DNS label of at most 40 lower-case letters, digits and dashes, and not the revision itself" (toString .)) }}
 {{- end }}
 {{- end }}
-{{- if .Values.pilot.cni.enabled }}
-{{- fail "pilot.cni.enabled: redirection by a CNI plugin is not provided yet; set it to false" }}
-{{- end }}
 {{- if not (has .Values.global.proxy.autoInject (list "enabled" "disabled")) }}
 {{- fail (printf "global.proxy.autoInject %q: allowed are enabled and disabled" .Values.global.proxy.autoInject) }}
 {{- end }}

@@ -118,7 +118,9 @@ fn injection_values(values: &Values) -> Result<String> {
     global.insert("istioNamespace".to_owned(), Value::from(values.namespace()));
     global.insert("proxy".to_owned(), Value::Object(proxy));
     let mut all = json!({
+        "gateways": values.raw("gateways"),
         "global": global,
+        "pilot": pick(&values.raw("pilot"), &["cni", "crlConfigMapName", "env"]),
         "revision": values.revision.name_of("").trim_start_matches('-'),
         "sidecarInjectorWebhook": pick(&values.raw("sidecarInjectorWebhook"), &["rewriteAppHTTPProbe"]),
     });

@@ -98,7 +98,7 @@ impl Values {
         let mesh_config: Map<String, Value> = section(&tree, "meshConfig")?;
         warnings.extend(check_mesh_config(&mesh_config)?);
         let revision: Revision = revision.as_str().parse().context("value revision")?;
-        let values = Self {
+        Ok(Self {
             tags: tags(&tree, &revision)?,
             revision,
             global: section(&tree, "global")?,
@@ -108,12 +108,7 @@ impl Values {
             mesh_config,
             warnings,
             tree,
-        };
-        ensure!(
-            !values.pilot.cni.as_ref().is_some_and(|cni| cni.enabled),
-            "pilot.cni.enabled: redirection by a CNI plugin is not provided yet; set it to false"
-        );
-        Ok(values)
+        })
     }
 
     /// The namespace of the control plane.

@@ -69,7 +69,6 @@ fn wrong_values_are_refused_with_their_path() {
             "revision=canary,revisionTags={canary}",
             "the revision itself",
         ),
-        ("pilot.cni.enabled=true", "pilot.cni.enabled"),
         ("profile=ambient", "ambient"),
         ("pilot=1", "pilot"),
     ] {

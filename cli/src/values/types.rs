@@ -193,9 +193,6 @@ pub struct Component {
     /// Annotations of the Service.
     #[serde(default)]
     pub service_annotations: BTreeMap<String, Text>,
-    /// Redirection by a CNI plugin; only `pilot` has it.
-    #[serde(default)]
-    pub cni: Option<Switch>,
 }
 
 /// The part of `sidecarInjectorWebhook` that decides what is injected.
