@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every class of tests, and a table of what each stage took.
 
 mod cluster;
+mod fuzz;
 mod report;
 mod unit;
 
@@ -40,6 +41,8 @@ enum Class {
     Proxy,
     /// Network namespaces: redirection by the kernel's netfilter, and Istio's sidecar as the peer
     Namespaces,
+    /// A nightly toolchain: a minute of fuzzing the parsers of what anybody can send
+    Fuzz,
     /// A Kubernetes cluster of two nodes
     Cluster,
     /// All of them
@@ -72,6 +75,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             cargo_test(workspace, &["--package=lateen-init", "--test=namespaces"])
         });
         report.stage("interoperability", || interoperability(workspace));
+    }
+    if chosen.includes(Class::Fuzz) {
+        fuzz::run(workspace, &report);
     }
     if chosen.includes(Class::Cluster) {
         cluster::run(workspace, options, &report);
