@@ -6,9 +6,12 @@
     reason = "tests fail by panicking"
 )]
 
+mod api_server;
 mod certificates;
+mod configuration;
 mod control;
 mod mesh;
 mod outage;
+mod revision;
 mod rollout;
 mod webhook;

@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use lateen_tests::bed::{Bed, PATIENCE, within};
-use serde_json::json;
+use lateen_tests::bed::admission::sidecar;
+use lateen_tests::bed::manifest::{pod, service_account, template};
+use lateen_tests::bed::{Bed, PATIENCE, eventually, within};
+use serde_json::{Value, json};
+
+/// The Deployment of the injector.
+pub(crate) const INJECTOR: &str = "istio-sidecar-injector";
+/// Its pods.
+pub(crate) const INJECTORS: &str = "istio=sidecar-injector";
 
 /// Where the mesh lives.
 pub(crate) async fn system() -> Result<Bed> {
@@ -81,6 +88,49 @@ pub(crate) async fn kill(bed: &Bed, pod: &str) -> Result<()> {
     let now = DeleteParams::default().grace_period(0);
     bed.api::<Pod>().delete(pod, &now).await?;
     Ok(())
+}
+
+/// Waits for pods that were not there before.
+pub(crate) async fn newcomers(bed: &Bed, selector: &str, before: &[String]) -> Result<Vec<String>> {
+    eventually(&format!("new pods {selector}"), async || {
+        let mut pods = names(bed, selector).await?;
+        pods.retain(|name| !before.contains(name));
+        ensure!(!pods.is_empty(), "there are none");
+        Ok(pods)
+    })
+    .await
+}
+
+/// Waits until a replica of the injector says why nobody should ask it.
+pub(crate) async fn unready(system: &Bed, pod: &str, reason: &str) -> Result<()> {
+    eventually(&format!("{pod} that is not ready"), async || {
+        match system.get(pod, 15014, "/ready").await {
+            Ok(said) => bail!("it says {said}"),
+            Err(error) => {
+                let said = format!("{error:#}");
+                ensure!(said.contains("503") && said.contains(reason), "{said}");
+                Ok(())
+            }
+        }
+    })
+    .await
+}
+
+/// A namespace with injection, and a pod that can be created in it.
+pub(crate) async fn with_pod(test: &str) -> Result<(Bed, Value)> {
+    let bed = Bed::injected(test).await?;
+    bed.apply([service_account("web")]).await?;
+    Ok((bed, pod("web", &template("web", &["sleep"]))))
+}
+
+/// Waits until pods are injected.
+pub(crate) async fn admitted(bed: &Bed, pod: &Value) -> Result<()> {
+    eventually("a pod with a sidecar", async || {
+        let pod = bed.admit(pod).await?;
+        ensure!(sidecar(&pod).is_some(), "it has none");
+        Ok(())
+    })
+    .await
 }
 
 /// Names of the pods that a selector finds.

@@ -1,0 +1,108 @@
+//! Two revisions of the mesh side by side, and a namespace that moves from one to the other and back
+//! under load.
+
+use anyhow::{Result, ensure};
+use lateen_tests::bed::admission::injected_by;
+use lateen_tests::bed::installation::{Installed, install};
+use lateen_tests::bed::manifest::container;
+use lateen_tests::bed::scene::{ECHO, Scene};
+use lateen_tests::bed::{self, Bed, eventually, lateenctl};
+use serde_json::json;
+
+use crate::mesh::{INJECTOR, names, rolled_out, system};
+
+/// The other revision, and a tag of the first one.
+const CANARY: &str = "canary";
+const TAG: &str = "stable";
+
+#[tokio::test]
+async fn a_namespace_moves_to_another_revision_and_back_without_losing_a_request() -> Result<()> {
+    let system = system().await?;
+    let before = Installed::look(&system).await?.pods();
+    install(&["--revision", CANARY]).await?;
+    let moved = async {
+        rolled_out(&system, &format!("istiod-{CANARY}")).await?;
+        rolled_out(&system, &format!("{INJECTOR}-{CANARY}")).await?;
+        let tag = ["tag", "set", TAG, "--revision", "default", "-y"];
+        bed::run(&mut lateenctl(&tag)).await?.stdout()?;
+        move_under_load(&system).await
+    }
+    .await;
+    for command in [
+        ["tag", "remove", TAG, "-y"].as_slice(),
+        &["uninstall", "--revision", CANARY, "-y"],
+    ] {
+        bed::run(&mut lateenctl(command)).await?.stdout()?;
+    }
+    moved?;
+    eventually("nothing but the first revision, as it was", async || {
+        let after = Installed::look(&system).await?.pods();
+        let changes = after.changes_since(&before);
+        ensure!(changes.is_empty(), "{changes:#?}");
+        Ok(())
+    })
+    .await
+}
+
+async fn move_under_load(system: &Bed) -> Result<()> {
+    let mut echo = ECHO.to_vec();
+    echo.push("--exit-on-term");
+    // As much CPU as a sidecar asks for by default: see the test of a rolling restart.
+    let mut application = container(&echo);
+    application["resources"]["requests"]["cpu"] = json!("100m");
+    let change = json!({
+        "metadata": { "annotations": { "sidecar.istio.io/proxyCPU": "100m" } },
+        "spec": { "containers": [application] },
+    });
+    let scene = Scene::changed("revision", 2, &change).await?;
+    let flags = ["--duration", "45", "--rate", "100", "--concurrency", "4"];
+    let load = scene.http("http://web:8080/", &flags);
+    let moving = async {
+        relabel(&scene.bed, &["istio-injection-", "istio.io/rev=canary"]).await?;
+        restarted_by(&scene.bed, CANARY).await?;
+        ensure!(
+            followers(system).await? > 0.0,
+            "nobody follows the new revision"
+        );
+        // Back by a tag, which is how people name a revision without knowing it.
+        relabel(&scene.bed, &["istio.io/rev=stable", "--overwrite"]).await?;
+        restarted_by(&scene.bed, "default").await
+    };
+    let (load, moved) = tokio::join!(load, moving);
+    moved?;
+    load?.all_succeeded()?;
+    scene.bed.end().await
+}
+
+async fn relabel(bed: &Bed, labels: &[&str]) -> Result<()> {
+    let namespace = ["label", "namespace", &bed.namespace];
+    bed.kubectl(&[&namespace[..], labels].concat())
+        .await
+        .map(drop)
+}
+
+/// Restarts `web`; its new pods must be of a revision.
+async fn restarted_by(bed: &Bed, revision: &str) -> Result<()> {
+    bed.kubectl(&["rollout", "restart", "deployment/web"])
+        .await?;
+    let wait = ["rollout", "status", "deployment/web", "--timeout=120s"];
+    bed.kubectl(&wait).await?;
+    for pod in bed.ready("app=web", 2).await? {
+        let by = injected_by(&pod);
+        ensure!(
+            by == Some(revision),
+            "a pod is of {by:?}, not of {revision}"
+        );
+    }
+    Ok(())
+}
+
+/// How many proxies follow the control plane of the other revision, by its own count.
+async fn followers(system: &Bed) -> Result<f64> {
+    let mut sum = 0.0;
+    for pod in names(system, &format!("app=istiod,istio.io/rev={CANARY}")).await? {
+        let metrics = system.metrics_at(&pod, 15014, "/metrics").await?;
+        sum += metrics.sum("pilot_xds", &[]);
+    }
+    Ok(sum)
+}
