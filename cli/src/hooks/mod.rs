@@ -3,6 +3,7 @@
 
 pub mod contest;
 pub mod selector;
+pub(crate) mod trial;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::admissionregistration::v1::{

@@ -134,6 +134,10 @@ impl Steps<'_> {
             published::trust(&self.client, &manifest.admission)
         })
         .await?;
+        self.wait("API server reaches the injector", || {
+            published::reach(&self.client, namespace, revision)
+        })
+        .await?;
         Ok(tally)
     }
 

@@ -8,7 +8,9 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use lateen_wire::{Revision, names};
 
+use crate::hooks::trial;
 use crate::manifest::Object;
+use crate::manifest::admission::ENTRY_SUFFIX;
 use crate::wait::State;
 
 /// Whether the API server serves all kinds.
@@ -89,4 +91,57 @@ pub(super) async fn trust(client: &Client, admission: &[Object]) -> Result<State
         }
     }
     Ok(State::Ready)
+}
+
+/// Whether the API server reaches the injector: nodes learn of a Service's first pods a moment after
+/// these are ready, and until then pods that are to be injected are refused.
+pub(super) async fn reach(client: &Client, namespace: &str, revision: &Revision) -> Result<State> {
+    let label = (names::REVISION.to_owned(), revision.as_str().to_owned());
+    match trial::create(client, namespace, [label].into()).await {
+        Err(kube::Error::Api(status)) if is_unreached(&status.message) => {
+            Ok(State::Waiting(status.message.clone()))
+        }
+        // What else refuses the pod, such as Pod Security, comes after the injector.
+        Ok(_) | Err(kube::Error::Api(_)) => Ok(State::Ready),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the API server could not call a sidecar injector; other webhooks are not waited for.
+fn is_unreached(message: &str) -> bool {
+    message.contains("failed calling webhook") && message.contains(ENTRY_SUFFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What comes of an API server that refuses the pod with a message.
+    async fn refused(message: &'static str) -> State {
+        let server = tower::service_fn(move |request: Request<Body>| async move {
+            assert_eq!(request.uri().query(), Some("&dryRun=All"));
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "message": message, "reason": "InternalError", "code": 500});
+            let mut answer = Response::new(Body::from(status.to_string().into_bytes()));
+            *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            Ok::<_, kube::Error>(answer)
+        });
+        let client = Client::new(server, "default");
+        reach(&client, "istio-system", &Revision::default())
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_an_injector_that_is_not_reached_is_waited_for() {
+        let message = "Internal error occurred: failed calling webhook \"object.sidecar-injector.istio.io\": connection refused";
+        assert_eq!(refused(message).await, State::Waiting(message.to_owned()));
+        for other in ["violates PodSecurity", "failed calling webhook \"other\""] {
+            assert_eq!(refused(other).await, State::Ready, "{other}");
+        }
+    }
 }

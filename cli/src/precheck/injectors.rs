@@ -2,9 +2,9 @@
 //! each other's way. What cannot be reached holds up pods (`failurePolicy: Fail`).
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodSpec, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ListParams, ObjectMeta, PostParams};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
@@ -12,6 +12,7 @@ use super::finding::Finding;
 use crate::hooks::Hook;
 use crate::hooks::contest::contests;
 use crate::hooks::selector::Labels;
+use crate::hooks::trial;
 use crate::manifest::{Component, query};
 use crate::readiness;
 
@@ -140,12 +141,7 @@ async fn reached(client: &Client, hook: &Hook) -> Result<Finding> {
         let told = format!("{name} was not tried: no namespace lets a pod ask for it");
         return Ok(Finding::info(CHECK, told));
     };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let tried = PostParams {
-        dry_run: true,
-        field_manager: None,
-    };
-    Ok(match pods.create(&tried, &trial(labels)).await {
+    Ok(match trial::create(client, &namespace, labels).await {
         Ok(pod) if pod.annotations().contains_key(names::STATUS) => {
             Finding::info(CHECK, format!("{name} injects: tried with a pod in namespace {namespace}"))
         }
@@ -185,24 +181,4 @@ fn asking(hook: &Hook, namespace: &Labels) -> Option<Labels> {
     possible
         .into_iter()
         .find(|pod| hook.firing(namespace, pod).is_some())
-}
-
-/// The smallest pod there is.
-fn trial(labels: Labels) -> Pod {
-    Pod {
-        metadata: ObjectMeta {
-            generate_name: Some("lateenctl-precheck-".to_owned()),
-            labels: Some(labels),
-            ..ObjectMeta::default()
-        },
-        spec: Some(PodSpec {
-            containers: vec![Container {
-                name: "trial".to_owned(),
-                image: Some("trial".to_owned()),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
-        status: None,
-    }
 }
