@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::injection::Pace;
 use super::load::Load;
 
 /// Something that is measured. Tables are in the order of the variants.
@@ -23,11 +24,13 @@ pub enum Measure {
         services: usize,
     },
     /// CPU time of the injector for an admission, in milliseconds.
-    InjectionCpu,
-    /// The time that an admission takes while four clients ask all the time, in milliseconds.
-    InjectionLatency,
+    InjectionCpu(Pace),
+    /// The time that all but one in a hundred admissions do not exceed, in milliseconds.
+    InjectionLatency(Pace),
     /// Resident memory of the injector after that, in megabytes.
     InjectionMemory,
+    /// What 100,000 reviews add to it, in megabytes.
+    InjectionGrowth,
     /// Resident memory of control, in megabytes.
     ControlMemory {
         /// How many services it knows.
@@ -67,13 +70,14 @@ impl Measure {
             Self::Cpu(_) => "us",
             Self::AddedLatency(..)
             | Self::Latency(..)
-            | Self::InjectionCpu
-            | Self::InjectionLatency
+            | Self::InjectionCpu(_)
+            | Self::InjectionLatency(_)
             | Self::RedirectionTime => "ms",
             Self::Configuration { .. } => "KB",
             Self::IdleMemory
             | Self::Memory(_)
             | Self::InjectionMemory
+            | Self::InjectionGrowth
             | Self::ControlMemory { .. }
             | Self::RedirectionMemory
             | Self::Image(_) => "MB",
@@ -90,9 +94,10 @@ impl Measure {
             Self::Memory(Load::Steady16) => Some(AtMost(12.0)),
             Self::Memory(Load::Steady64) => Some(AtMost(16.0)),
             Self::Configuration { .. } => Some(AtMost(20.0)),
-            Self::InjectionCpu => Some(AtMost(0.1)),
-            Self::InjectionLatency => Some(AtMost(3.0)),
+            Self::InjectionCpu(_) => Some(AtMost(0.1)),
+            Self::InjectionLatency(_) => Some(AtMost(3.0)),
             Self::InjectionMemory => Some(AtMost(25.0)),
+            Self::InjectionGrowth => Some(AtMost(1.0)),
             Self::ControlMemory { services: 1_000 } => Some(AtMost(40.0)),
             Self::RedirectionTime => Some(AtMost(15.0)),
             Self::RedirectionMemory => Some(AtMost(6.0)),
@@ -125,9 +130,14 @@ impl fmt::Display for Measure {
                 formatter,
                 "received by a sidecar that calls three of {services} services"
             ),
-            Self::InjectionCpu => formatter.write_str("injection, CPU per admission"),
-            Self::InjectionLatency => formatter.write_str("injection with 4 clients, p99"),
+            Self::InjectionCpu(pace) => {
+                write!(formatter, "injection, CPU per admission, {pace}")
+            }
+            Self::InjectionLatency(pace) => write!(formatter, "injection, p99, {pace}"),
             Self::InjectionMemory => formatter.write_str("injection, memory"),
+            Self::InjectionGrowth => {
+                formatter.write_str("injection, memory that 100,000 reviews add")
+            }
             Self::ControlMemory { services } => {
                 write!(formatter, "memory of control, {services} services")
             }

@@ -28,6 +28,7 @@ use clap::Args;
 use crate::cluster::{Cache, FORTIO, Progress};
 
 pub use self::figure::Figure;
+pub use self::injection::Pace;
 pub use self::load::Load;
 pub use self::measure::{Budget, Measure, Percentile};
 pub use self::offline::{ControlArguments, WebhookArguments, serve_control, serve_webhook};
@@ -91,6 +92,8 @@ pub async fn run(programs: &Programs, options: &Options) -> Result<Table> {
         progress.tell(format_args!("Measuring injection (run {run})"));
         injection::measure(programs, options.seconds, &mut table).await?;
     }
+    progress.tell("Measuring injection for long");
+    injection::endure(programs, &mut table).await?;
     for services in SERVICES {
         progress.tell(format_args!(
             "Measuring configuration among {services} services"

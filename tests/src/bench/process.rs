@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 /// Kernel ticks per second of `/proc/PID/stat` (`USER_HZ`, fixed on Linux).
@@ -33,6 +35,20 @@ impl Process {
             .with_context(|| format!("Starting {:?}", command.as_std().get_program()))?;
         let pid = child.id().context("the process has ended at once")?;
         Ok(Self { child, pid })
+    }
+
+    /// Keeps the process on the first of the cores that it may run on. To be called before it has
+    /// started threads.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(crate) fn pin_to_one_core(&self) -> Result<()> {
+        let pid = Pid::from_raw(self.pid.cast_signed());
+        let allowed = sched_getaffinity(pid).context("Asking where a process may run")?;
+        let mut cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false));
+        let mut one = CpuSet::new();
+        one.set(cores.next().context("no core")?)?;
+        sched_setaffinity(pid, &one).context("Keeping a process on one core")
     }
 
     /// CPU time used so far, user and system.
