@@ -44,6 +44,16 @@ async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
     .await?
     .all_succeeded()?;
 
+    let ratings = bed.pod("app=ratings").await?.name_any();
+    let curl = ["curl", "-sS", "productpage:9080/productpage"];
+    let output = bed.run(&ratings, "ratings", &curl).await?;
+    ensure!(
+        output
+            .stdout
+            .contains("<title>Simple Bookstore App</title>"),
+        "courses begin with curl in ratings, which says {output:?}"
+    );
+
     let page = bed.pod("app=productpage").await?.name_any();
     for (destination, least) in [
         ("details-v1", 30.0),
@@ -64,7 +74,6 @@ async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
         })
         .await?;
     }
-    let ratings = bed.pod("app=ratings").await?.name_any();
     let principal = format!(
         "spiffe://cluster.local/ns/{}/sa/bookinfo-reviews",
         bed.namespace
@@ -160,6 +169,21 @@ async fn httpbin_answers_as_courses_expect() -> Result<()> {
             "http", "--output", "json", "--method", method, "--expect", status, "--url", &url,
         ];
         bed.send(&client, &arguments).await?.all_succeeded()?;
+    }
+    bed.end().await
+}
+
+#[tokio::test]
+async fn curl_and_sleep_are_there_to_call_from() -> Result<()> {
+    let bed = Bed::injected("curl").await?;
+    start(&bed, "httpbin/httpbin.yaml").await?;
+    bed.ready("app=httpbin", 1).await?;
+    for name in ["curl", "sleep"] {
+        start(&bed, &format!("{name}/{name}.yaml")).await?;
+        let pod = bed.ready(&format!("app={name}"), 1).await?[0].name_any();
+        let status = "curl -sS -o /dev/null -w '%{http_code}' http://httpbin:8000/status/418";
+        let output = bed.run(&pod, name, &["sh", "-c", status]).await?;
+        ensure!(output.stdout == "418", "{name}: {output:?}");
     }
     bed.end().await
 }
