@@ -18,7 +18,9 @@ const CARGO_DENY: &str = "0.20.2";
 /// Runs the checks from quick to slow.
 pub(crate) fn run(workspace: &Workspace, report: &Report) {
     report.stage("unit: format", || {
-        shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+        shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+        let fuzz = ["fmt", "--manifest-path=fuzz/Cargo.toml", "--check"];
+        shell::run(workspace.cargo().args(fuzz))
     });
     report.stage("unit: file lengths", || lengths::check(workspace));
     report.stage("unit: generated code", || generate::check(workspace));
