@@ -55,35 +55,16 @@ fn rewrite_container(
     probers: &mut BTreeMap<String, Prober>,
 ) {
     let ports = NamedPorts::of(container);
-    let name = &container.name;
-    let probes = [
-        ("readyz", &mut container.readiness_probe),
-        ("livez", &mut container.liveness_probe),
-        ("startupz", &mut container.startup_probe),
-    ];
-    for (kind, probe) in probes {
-        if let Some(probe) = probe
-            && let Some(prober) = prober_of(probe, &ports, status_port)
-        {
-            let path = format!("/app-health/{name}/{kind}");
+    for (path, probe) in probes_of(container) {
+        if let Some(prober) = prober_of(probe, &ports, status_port) {
             probe.http_get = Some(ask_agent(prober.http_get.as_ref(), &path, status_port));
             probe.tcp_socket = None;
             probe.grpc = None;
             probers.insert(path, prober);
         }
     }
-    let Some(lifecycle) = &mut container.lifecycle else {
-        return;
-    };
-    let hooks = [
-        ("prestopz", &mut lifecycle.pre_stop),
-        ("poststartz", &mut lifecycle.post_start),
-    ];
-    for (kind, hook) in hooks {
-        if let Some(hook) = hook
-            && let Some(prober) = prober_of_hook(hook, &ports, status_port)
-        {
-            let path = format!("/app-lifecycle/{name}/{kind}");
+    for (path, hook) in hooks_of(container) {
+        if let Some(prober) = prober_of_hook(hook, &ports, status_port) {
             hook.http_get = Some(ask_agent(prober.http_get.as_ref(), &path, status_port));
             hook.tcp_socket = None;
             probers.insert(path, prober);
@@ -99,16 +80,8 @@ pub(crate) fn restore(spec: &mut PodSpec, probers: &str) {
     };
     let init_containers = spec.init_containers.iter_mut().flatten();
     for container in spec.containers.iter_mut().chain(init_containers) {
-        let name = container.name.clone();
-        let probes = [
-            ("readyz", &mut container.readiness_probe),
-            ("livez", &mut container.liveness_probe),
-            ("startupz", &mut container.startup_probe),
-        ];
-        for (kind, probe) in probes {
-            let path = format!("/app-health/{name}/{kind}");
-            if let Some(probe) = probe
-                && asks_agent(probe.http_get.as_ref(), &path)
+        for (path, probe) in probes_of(container) {
+            if asks_agent(probe.http_get.as_ref(), &path)
                 && let Some(prober) = probers.remove(&path)
             {
                 probe.http_get = prober.http_get;
@@ -116,17 +89,8 @@ pub(crate) fn restore(spec: &mut PodSpec, probers: &str) {
                 probe.grpc = prober.grpc;
             }
         }
-        let Some(lifecycle) = &mut container.lifecycle else {
-            continue;
-        };
-        let hooks = [
-            ("prestopz", &mut lifecycle.pre_stop),
-            ("poststartz", &mut lifecycle.post_start),
-        ];
-        for (kind, hook) in hooks {
-            let path = format!("/app-lifecycle/{name}/{kind}");
-            if let Some(hook) = hook
-                && asks_agent(hook.http_get.as_ref(), &path)
+        for (path, hook) in hooks_of(container) {
+            if asks_agent(hook.http_get.as_ref(), &path)
                 && let Some(prober) = probers.remove(&path)
             {
                 hook.http_get = prober.http_get;
@@ -134,6 +98,33 @@ pub(crate) fn restore(spec: &mut PodSpec, probers: &str) {
             }
         }
     }
+}
+
+/// The probes of a container, each with the path at which the agent stands for it.
+fn probes_of(container: &mut Container) -> impl Iterator<Item = (String, &mut Probe)> {
+    let name = &container.name;
+    let probes = [
+        ("readyz", &mut container.readiness_probe),
+        ("livez", &mut container.liveness_probe),
+        ("startupz", &mut container.startup_probe),
+    ];
+    let present = probes
+        .into_iter()
+        .filter_map(|(kind, probe)| Some((kind, probe.as_mut()?)));
+    present.map(move |(kind, probe)| (format!("/app-health/{name}/{kind}"), probe))
+}
+
+/// The hooks of a container, likewise.
+fn hooks_of(container: &mut Container) -> impl Iterator<Item = (String, &mut LifecycleHandler)> {
+    let name = &container.name;
+    let hooks = container.lifecycle.iter_mut().flat_map(|lifecycle| {
+        [
+            ("prestopz", &mut lifecycle.pre_stop),
+            ("poststartz", &mut lifecycle.post_start),
+        ]
+    });
+    let present = hooks.filter_map(|(kind, hook)| Some((kind, hook.as_mut()?)));
+    present.map(move |(kind, hook)| (format!("/app-lifecycle/{name}/{kind}"), hook))
 }
 
 fn asks_agent(http_get: Option<&HTTPGetAction>, path: &str) -> bool {
