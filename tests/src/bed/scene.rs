@@ -85,6 +85,18 @@ impl Scene {
         self.bed.send(&self.client, &arguments).await
     }
 
+    /// Replaces the pods of `web` by new ones and waits until all of them are there. The names in
+    /// [`Scene::web`] are of the first ones.
+    ///
+    /// # Errors
+    /// When the new pods are not ready in time.
+    pub async fn restart(&self) -> Result<()> {
+        let web = "deployment/web";
+        self.bed.kubectl(&["rollout", "restart", web]).await?;
+        let wait = ["rollout", "status", web, "--timeout=120s"];
+        self.bed.kubectl(&wait).await.map(drop)
+    }
+
     /// Runs another subcommand of the sample client in the client's pod; it must succeed.
     ///
     /// # Errors

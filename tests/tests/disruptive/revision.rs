@@ -59,14 +59,14 @@ async fn move_under_load(system: &Bed) -> Result<()> {
     let load = scene.http("http://web:8080/", &flags);
     let moving = async {
         relabel(&scene.bed, &["istio-injection-", "istio.io/rev=canary"]).await?;
-        restarted_by(&scene.bed, CANARY).await?;
+        restarted_by(&scene, CANARY).await?;
         ensure!(
             followers(system).await? > 0.0,
             "nobody follows the new revision"
         );
         // Back by a tag, which is how people name a revision without knowing it.
         relabel(&scene.bed, &["istio.io/rev=stable", "--overwrite"]).await?;
-        restarted_by(&scene.bed, "default").await
+        restarted_by(&scene, "default").await
     };
     let (load, moved) = tokio::join!(load, moving);
     moved?;
@@ -82,12 +82,9 @@ async fn relabel(bed: &Bed, labels: &[&str]) -> Result<()> {
 }
 
 /// Restarts `web`; its new pods must be of a revision.
-async fn restarted_by(bed: &Bed, revision: &str) -> Result<()> {
-    bed.kubectl(&["rollout", "restart", "deployment/web"])
-        .await?;
-    let wait = ["rollout", "status", "deployment/web", "--timeout=120s"];
-    bed.kubectl(&wait).await?;
-    for pod in bed.ready("app=web", 2).await? {
+async fn restarted_by(scene: &Scene, revision: &str) -> Result<()> {
+    scene.restart().await?;
+    for pod in scene.bed.ready("app=web", 2).await? {
         let by = injected_by(&pod);
         ensure!(
             by == Some(revision),

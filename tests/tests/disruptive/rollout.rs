@@ -11,14 +11,7 @@ use serde_json::json;
 async fn restart_until(scene: &Scene, stop: &AtomicBool) -> Result<usize> {
     let mut restarts = 0;
     while !stop.load(Ordering::SeqCst) {
-        scene
-            .bed
-            .kubectl(&["rollout", "restart", "deployment/web"])
-            .await?;
-        scene
-            .bed
-            .kubectl(&["rollout", "status", "deployment/web", "--timeout=180s"])
-            .await?;
+        scene.restart().await?;
         restarts += 1;
     }
     Ok(restarts)
