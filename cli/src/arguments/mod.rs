@@ -188,6 +188,8 @@ mod tests {
             "istioctl precheck",
             "istioctl x precheck --skip-controlplane --output-threshold Warning -o json",
             "istioctl experimental precheck --revision canary -n default",
+            "istioctl x precheck --from-version 1.10",
+            "istioctl precheck -f 1.21.3 -o json",
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
             "istioctl tag list -o json",

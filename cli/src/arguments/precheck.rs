@@ -3,11 +3,14 @@
 use clap::Args;
 
 use super::OutputForm;
-use crate::precheck::Level;
+use crate::precheck::{IstioVersion, Level};
 
 pub(super) const PRECHECK_EXAMPLES: &str = "Examples:
   # Can the mesh be installed, or does it work?
   lateenctl precheck
+
+  # What will be different for workloads that come from an Istio
+  lateenctl precheck --from-version 1.21
 
   # With the images of an installation to come
   lateenctl precheck --set hub=registry.example/lateen --set tag=0.1.0
@@ -24,6 +27,9 @@ pub struct Precheck {
     /// Revision of the installation to come
     #[arg(short = 'r', long)]
     pub revision: Option<String>,
+    /// Tell what differs from this version of Istio, such as 1.21
+    #[arg(short = 'f', long, value_name = "VERSION")]
+    pub from_version: Option<IstioVersion>,
     /// Leave out what is only about installing: rights, and meshes that are there
     #[arg(long)]
     pub skip_controlplane: bool,

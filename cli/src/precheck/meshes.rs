@@ -16,7 +16,11 @@ use crate::values::Values;
 pub(super) const CHECK: &str = "mesh";
 
 /// Looks for what an installation would meet.
-pub(super) async fn look(client: &Client, values: &Values) -> Result<Vec<Finding>> {
+pub(super) async fn look(
+    client: &Client,
+    definitions: &[CustomResourceDefinition],
+    values: &Values,
+) -> Result<Vec<Finding>> {
     let mut findings = vec![namespace(client, values.namespace()).await?];
     let deployments: Api<Deployment> = Api::all(client.clone());
     let controls = ListParams::default().labels("app=istiod");
@@ -25,12 +29,7 @@ pub(super) async fn look(client: &Client, values: &Values) -> Result<Vec<Finding
         .await
         .context("cannot list Deployments")?;
     findings.extend(found.iter().map(|control| of_control(control, values)));
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let definitions = definitions
-        .list(&ListParams::default())
-        .await
-        .context("cannot list custom resource definitions")?;
-    findings.extend(foreign_definitions(&definitions.items));
+    findings.extend(foreign_definitions(definitions));
     Ok(findings)
 }
 

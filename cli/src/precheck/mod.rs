@@ -5,17 +5,21 @@
 
 mod access;
 mod finding;
+mod gateway_api;
 mod injectors;
 mod kernel;
 mod meshes;
+mod migration;
 mod namespaces;
 mod nodes;
 mod server;
 
 use std::cmp::Reverse;
 
-use anyhow::{Result, ensure};
-use kube::Client;
+use anyhow::{Context, Result, anyhow, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, Client};
 
 use crate::arguments::{Connection, OutputForm, Precheck};
 use crate::cluster::connect;
@@ -26,6 +30,7 @@ use crate::table::Table;
 use crate::values::{Sources, Values};
 use finding::Finding;
 pub use finding::Level;
+pub use migration::IstioVersion;
 
 /// Looks, and tells what it found.
 ///
@@ -75,7 +80,24 @@ async fn look(
     add(nodes::CHECK, nodes::look(client, values).await);
     if !options.skip_controlplane {
         add(access::CHECK, access::look(client, &manifest).await);
-        add(meshes::CHECK, meshes::look(client, values).await);
+    }
+    match &definitions(client).await {
+        Ok(definitions) => {
+            if !options.skip_controlplane {
+                add(
+                    meshes::CHECK,
+                    meshes::look(client, definitions, values).await,
+                );
+            }
+            add(gateway_api::CHECK, Ok(gateway_api::look(definitions)));
+            if let Some(version) = options.from_version {
+                add(
+                    migration::CHECK,
+                    migration::look(client, definitions, values, version).await,
+                );
+            }
+        }
+        Err(error) => add("definitions", Err(anyhow!("{}", chain(error)))),
     }
     let hooks = hooks::list(client).await;
     match &hooks {
@@ -83,7 +105,7 @@ async fn look(
             add(injectors::CHECK, injectors::look(client, hooks).await);
             add(namespaces::CHECK, namespaces::look(client, hooks).await);
         }
-        Err(error) => add(injectors::CHECK, Err(anyhow::anyhow!("{}", chain(error)))),
+        Err(error) => add(injectors::CHECK, Err(anyhow!("{}", chain(error)))),
     }
     if !options.skip_kernel {
         let place = options.kernel_namespace.as_deref().unwrap_or("default");
@@ -93,6 +115,16 @@ async fn look(
         );
     }
     Ok(findings)
+}
+
+/// All custom resource definitions of the cluster.
+async fn definitions(client: &Client) -> Result<Vec<CustomResourceDefinition>> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let found = api
+        .list(&ListParams::default())
+        .await
+        .context("cannot list custom resource definitions")?;
+    Ok(found.items)
 }
 
 fn to_text(findings: &[Finding]) -> String {
