@@ -121,8 +121,11 @@ impl State {
                     .split(',')
                     .filter(|label| !label.is_empty())
                     .all(|label| {
-                        let (key, value) = label.split_once('=').unwrap();
-                        object["metadata"]["labels"][key] == value
+                        let labels = &object["metadata"]["labels"];
+                        match label.split_once('=') {
+                            Some((key, value)) => labels[key] == value,
+                            None => !labels[label].is_null(),
+                        }
                     })
         });
         let items: Vec<Value> = items.map(|(_, object)| object.clone()).collect();

@@ -12,7 +12,8 @@ use lateen_wire::names;
 
 use super::component::Component;
 use super::object::Object;
-use super::tag::Tag;
+use super::tag::{Home, Tag};
+use super::workload;
 use crate::values::{ReinvocationPolicy, Values};
 
 /// How the names of all entries end, of Istio's as of ours.
@@ -57,7 +58,10 @@ pub(super) fn objects(values: &Values) -> Result<Vec<Object>> {
             configuration: &Tag::configuration_name(tag.as_str()),
             call: &call,
             unlabelled_namespaces: values.injection.enable_namespaces_by_default,
-            keeper: Some(values.namespace()),
+            home: Some(Home {
+                namespace: values.namespace(),
+                service_annotations: workload::service_annotations(Component::Control, values),
+            }),
         };
         objects.extend(tag.objects()?);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::ObjectMeta;
 use lateen_wire::{Revision, names};
@@ -13,6 +14,7 @@ use super::access;
 use super::admission::{Audience, Call, entries};
 use super::component::Component;
 use super::object::Object;
+use super::workload;
 
 /// Label of a tag's objects, with its name.
 pub(crate) const TAG_LABEL: &str = "istio.io/tag";
@@ -30,14 +32,27 @@ pub(crate) struct Tag<'a> {
     pub(crate) call: &'a Call,
     /// Whether it injects namespaces without a label; only the tag `default` can.
     pub(crate) unlabelled_namespaces: bool,
-    /// Namespace of the revision's injector, if that is ours and so keeps `caBundle`.
-    pub(crate) keeper: Option<&'a str>,
+    /// The installation of the revision, if that is ours.
+    pub(crate) home: Option<Home<'a>>,
+}
+
+/// Where a revision of ours is installed.
+#[derive(Clone, Debug)]
+pub(crate) struct Home<'a> {
+    /// Namespace of control and injector.
+    pub(crate) namespace: &'a str,
+    /// Annotations of Services of control.
+    pub(crate) service_annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Tag<'_> {
     /// Name of a tag's webhook configuration, unless the user wants another.
     pub(crate) fn configuration_name(tag: &str) -> String {
         format!("istio-revision-tag-{tag}")
+    }
+
+    fn service_name(tag: &str) -> String {
+        format!("{}-revision-tag-{tag}", names::CONTROL)
     }
 
     /// The webhook configuration.
@@ -53,33 +68,53 @@ impl Tag<'_> {
         }
     }
 
-    /// The webhook configuration, and the right of the injector to keep its `caBundle` current.
+    /// The webhook configuration and, for a revision of ours, the right of its injector to keep
+    /// `caBundle` current and a Service, by which Istio's tools know the tag.
     pub(crate) fn objects(&self) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
-        if let Some(namespace) = self.keeper {
-            let name = format!("{}-{namespace}", self.configuration);
-            let rules = vec![access::keep_webhooks(&[self.configuration])];
-            objects.push(Object::new(&ClusterRole {
-                metadata: self.metadata(&name),
-                rules: Some(rules),
-                ..ClusterRole::default()
-            })?);
-            objects.push(Object::new(&ClusterRoleBinding {
-                metadata: self.metadata(&name),
-                role_ref: access::reference("ClusterRole", &name),
-                subjects: Some(vec![access::subject(
-                    Component::Injector,
-                    self.revision,
-                    namespace,
-                )]),
-            })?);
+        if let Some(home) = &self.home {
+            objects.extend(self.access(home.namespace)?);
+            objects.push(Object::new(&self.service(home))?);
         }
         objects.push(Object::new(&self.configuration())?);
         Ok(objects)
     }
 
+    fn access(&self, namespace: &str) -> Result<[Object; 2]> {
+        let name = format!("{}-{namespace}", self.configuration);
+        let injector = access::subject(Component::Injector, self.revision, namespace);
+        Ok([
+            Object::new(&ClusterRole {
+                metadata: self.metadata(&name),
+                rules: Some(vec![access::keep_webhooks(&[self.configuration])]),
+                ..ClusterRole::default()
+            })?,
+            Object::new(&ClusterRoleBinding {
+                metadata: self.metadata(&name),
+                role_ref: access::reference("ClusterRole", &name),
+                subjects: Some(vec![injector]),
+            })?,
+        ])
+    }
+
+    /// Leads to the revision's control plane by the tag's name.
+    fn service(&self, home: &Home<'_>) -> Service {
+        let mut metadata = self.metadata_of(Component::Control, &Self::service_name(self.name));
+        metadata.namespace = Some(home.namespace.to_owned());
+        metadata.annotations.clone_from(&home.service_annotations);
+        Service {
+            metadata,
+            spec: Some(workload::service_spec(Component::Control, self.revision)),
+            ..Service::default()
+        }
+    }
+
     fn metadata(&self, name: &str) -> ObjectMeta {
-        let mut labels: BTreeMap<String, String> = Component::Injector.labels(self.revision);
+        self.metadata_of(Component::Injector, name)
+    }
+
+    fn metadata_of(&self, component: Component, name: &str) -> ObjectMeta {
+        let mut labels = component.labels(self.revision);
         labels.insert(TAG_LABEL.to_owned(), self.name.to_owned());
         ObjectMeta {
             name: Some(name.to_owned()),

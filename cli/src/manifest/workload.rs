@@ -16,7 +16,7 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use lateen_wire::{names, ports};
+use lateen_wire::{Revision, names, ports};
 
 use super::component::{CONTROL_HEALTH, Component, text_map};
 use super::network;
@@ -44,6 +44,26 @@ pub(super) fn objects(component: Component, values: &Values) -> Result<Vec<Objec
 }
 
 fn service(component: Component, values: &Values) -> Service {
+    Service {
+        metadata: ObjectMeta {
+            annotations: service_annotations(component, values),
+            ..component.metadata(values)
+        },
+        spec: Some(service_spec(component, &values.revision)),
+        ..Service::default()
+    }
+}
+
+/// What the user wants on every Service that leads to the component.
+pub(super) fn service_annotations(
+    component: Component,
+    values: &Values,
+) -> Option<BTreeMap<String, String>> {
+    optional(&component.values(values).service_annotations)
+}
+
+/// What leads to the component of a revision.
+pub(super) fn service_spec(component: Component, revision: &Revision) -> ServiceSpec {
     let own = match component {
         Component::Control => ("https-dns", ports::DISCOVERY, ports::DISCOVERY),
         Component::Injector => ("https-webhook", 443, ports::WEBHOOK),
@@ -56,16 +76,10 @@ fn service(component: Component, values: &Values) -> Service {
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
     };
-    let mut metadata = component.metadata(values);
-    metadata.annotations = optional(&component.values(values).service_annotations);
-    Service {
-        metadata,
-        spec: Some(ServiceSpec {
-            selector: Some(component.selector(&values.revision)),
-            ports: Some(vec![port(own), port(monitoring)]),
-            ..ServiceSpec::default()
-        }),
-        ..Service::default()
+    ServiceSpec {
+        selector: Some(component.selector(revision)),
+        ports: Some(vec![port(own), port(monitoring)]),
+        ..ServiceSpec::default()
     }
 }
 

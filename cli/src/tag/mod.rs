@@ -21,6 +21,9 @@ use crate::console::Console;
 /// installation leaves it alone.
 const MANAGER: &str = "lateenctl-tag";
 
+/// Selects Services of control, ours and Istio's, of which those with the label of a tag are a tag's.
+const TAGGED_SERVICES: &str = "app=istiod";
+
 /// Runs a command.
 ///
 /// # Errors
@@ -31,9 +34,7 @@ pub async fn run(connection: &Connection, command: &Command, console: &Console) 
         Command::Set(options) => set::set(&client, options, console).await,
         Command::Generate(options) => set::generate(&client, options, console).await,
         Command::List(options) => list::run(&client, options, console).await,
-        Command::Remove(options) => {
-            remove::run(&client, connection.system_namespace(), options, console).await
-        }
+        Command::Remove(options) => remove::run(&client, options, console).await,
     }
 }
 

@@ -12,7 +12,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
-use super::{namespaces, takeover};
+use super::{TAGGED_SERVICES, namespaces, takeover};
 use crate::arguments::RemoveTag;
 use crate::console::Console;
 use crate::hooks;
@@ -21,7 +21,6 @@ use crate::manifest::tag::TAG_LABEL;
 /// Removes a tag. The revision without a name gets back what the tag `default` took over.
 pub(super) async fn run(
     client: &Client,
-    system_namespace: &str,
     options: &RemoveTag,
     console: &Console,
 ) -> Result<()> {
@@ -38,31 +37,38 @@ pub(super) async fn run(
             console.note(&format!("{name} is in action again"));
         }
     }
+    let tagged = format!("{TAG_LABEL}={tag}");
     let mut removed = 0;
-    for kind in [
-        ApiResource::erase::<MutatingWebhookConfiguration>(&()),
-        ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
-        ApiResource::erase::<ClusterRoleBinding>(&()),
-        ApiResource::erase::<ClusterRole>(&()),
+    for (kind, selector) in [
+        (kind::<MutatingWebhookConfiguration>(), &tagged),
+        (kind::<ValidatingWebhookConfiguration>(), &tagged),
+        (kind::<ClusterRoleBinding>(), &tagged),
+        (kind::<ClusterRole>(), &tagged),
+        (kind::<Service>(), &format!("{TAGGED_SERVICES},{tagged}")),
     ] {
-        removed += delete(Api::all_with(client.clone(), &kind), &kind, tag).await?;
+        removed += delete(client, &kind, selector).await?;
     }
-    // Istio's tags have a Service too.
-    let kind = ApiResource::erase::<Service>(&());
-    let services = Api::namespaced_with(client.clone(), system_namespace, &kind);
-    removed += delete(services, &kind, tag).await?;
     ensure!(removed > 0, "there is no tag {tag}; `tag list` has all");
     console.done(&format!("Tag {tag} removed"), started.elapsed());
     Ok(())
 }
 
-async fn delete(api: Api<DynamicObject>, kind: &ApiResource, tag: &str) -> Result<usize> {
-    let tagged = ListParams::default().labels(&format!("{TAG_LABEL}={tag}"));
-    let found = api
-        .list(&tagged)
+fn kind<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
+    ApiResource::erase::<K>(&())
+}
+
+/// Deletes all objects of a kind that have these labels, wherever they are.
+async fn delete(client: &Client, kind: &ApiResource, selector: &str) -> Result<usize> {
+    let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), kind);
+    let found = everywhere
+        .list(&ListParams::default().labels(selector))
         .await
         .with_context(|| format!("cannot list {}", kind.plural))?;
     for object in &found {
+        let api: Api<DynamicObject> = match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, kind),
+            None => everywhere.clone(),
+        };
         let name = object.name_any();
         api.delete(&name, &DeleteParams::background())
             .await

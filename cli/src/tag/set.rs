@@ -13,7 +13,7 @@ use crate::hooks::contest::{Contest, contests};
 use crate::hooks::{self, Hook};
 use crate::install::Applier;
 use crate::manifest::admission::Call;
-use crate::manifest::tag::Tag;
+use crate::manifest::tag::{Home, Tag};
 use crate::manifest::to_yaml;
 
 /// Makes a tag, or lets it lead to another revision.
@@ -68,7 +68,8 @@ struct Plan<'a> {
     options: &'a SetTag,
     configuration: String,
     call: Call,
-    keeper: Option<String>,
+    /// Namespace of the revision, if it is ours.
+    home: Option<String>,
 }
 
 impl<'a> Plan<'a> {
@@ -117,7 +118,7 @@ impl<'a> Plan<'a> {
                 .webhook_name
                 .clone()
                 .unwrap_or_else(|| Tag::configuration_name(tag)),
-            keeper: service.map(|service| service.namespace.clone()),
+            home: service.map(|service| service.namespace.clone()),
             call,
         })
     }
@@ -133,7 +134,10 @@ impl<'a> Plan<'a> {
             configuration: &self.configuration,
             call: &self.call,
             unlabelled_namespaces: self.options.auto_inject_namespaces,
-            keeper: self.keeper.as_deref(),
+            home: self.home.as_deref().map(|namespace| Home {
+                namespace,
+                service_annotations: None,
+            }),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::values::{Sources, Values};
 const OWN: &str = "mutatingwebhookconfigurations/istio-sidecar-injector";
 const TAG: &str = "mutatingwebhookconfigurations/istio-revision-tag-default";
 const RIGHT: &str = "clusterroles/istio-revision-tag-default-istio-system";
+const SERVICE: &str = "services/istiod-revision-tag-prod";
 
 /// The webhook configuration of an installed revision, once its injector has set `caBundle`.
 fn installed(revision: &str) -> Value {
@@ -56,7 +57,7 @@ async fn remove(cluster: &FakeCluster, tag: &str) -> Result<()> {
         skip_confirmation: true,
     };
     let console = Console::for_terminal();
-    remove::run(&cluster.client(), "istio-system", &options, &console).await
+    remove::run(&cluster.client(), &options, &console).await
 }
 
 #[tokio::test]
@@ -91,6 +92,8 @@ async fn other_tags_change_nothing_but_themselves() {
     assert_eq!(cluster.object(OWN).unwrap(), before);
     let client = cluster.client();
     assert_eq!(namespaces(&client, "prod").await.unwrap(), ["shop"]);
+    let service = cluster.object(SERVICE).unwrap();
+    assert_eq!(service["spec"]["selector"]["istio.io/rev"], "canary");
     remove(&cluster, "prod").await.unwrap();
     assert_eq!(cluster.names().len(), 3, "{:?}", cluster.names());
 }
@@ -99,4 +102,24 @@ async fn other_tags_change_nothing_but_themselves() {
 async fn a_tag_that_is_not_there_cannot_be_removed() {
     let error = remove(&cluster(), "other").await.unwrap_err();
     assert!(error.to_string().contains("no tag other"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_is_enough_for_a_tag_to_be_known_and_removed() {
+    let service = |namespace: &str, labels: Value| {
+        json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "istiod-revision-tag-old", "namespace": namespace, "labels": labels}})
+    };
+    let labels = json!({"app": "istiod", "istio.io/tag": "old", "istio.io/rev": "1-26"});
+    let others = json!({"app": "shop", "istio.io/tag": "old", "istio.io/rev": "1-26"});
+    let cluster = FakeCluster::with([service("mesh", labels), service("shop", others)]);
+    let known = list::known(&cluster.client()).await.unwrap();
+    assert_eq!(known, [("old".to_owned(), "1-26".to_owned())].into());
+    remove(&cluster, "old").await.unwrap();
+    assert_eq!(
+        cluster.changes(),
+        ["DELETE services/istiod-revision-tag-old"]
+    );
+    assert!(list::known(&cluster.client()).await.unwrap().is_empty());
+    assert_eq!(cluster.names().len(), 1, "somebody else's Service stays");
 }
