@@ -60,7 +60,10 @@ pub(super) async fn known(client: &Client) -> Result<BTreeSet<(String, String)>>
         .context("cannot list Services")?;
     let of_services = services.iter().filter_map(|service| {
         let labels = service.labels();
-        Some((labels.get(TAG_LABEL)?.clone(), labels.get(names::REVISION)?.clone()))
+        Some((
+            labels.get(TAG_LABEL)?.clone(),
+            labels.get(names::REVISION)?.clone(),
+        ))
     });
     Ok(of_hooks.chain(of_services).collect())
 }
