@@ -1,8 +1,15 @@
 //! Injection by hand: the pod templates of a text of manifests, whatever workload they are in.
+//! Documents without anything to inject stay as they are, byte by byte.
+
+mod documents;
+
+use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
+use self::documents::{Document, SEPARATOR};
 use crate::error::InjectError;
 use crate::inject::{Injector, Outcome, Target};
 use crate::owner::Owner;
@@ -21,7 +28,7 @@ const TEMPLATED: [&str; 7] = [
 /// Manifests after injection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifests {
-    /// The documents as YAML, each ended by `---`.
+    /// The documents, each ended by `---`; those that were injected are YAML.
     pub yaml: String,
     /// A sentence for every workload that was left as it was, and why, and for everything that one
     /// asks for and does not get. Not for standard output.
@@ -29,7 +36,7 @@ pub struct Manifests {
 }
 
 /// Injects every pod and every pod template of a text of manifests: YAML with any number of
-/// documents, or JSON. Lists are entered; kinds without pods pass through unchanged.
+/// documents, or JSON. Lists are entered; documents without pods pass through unchanged.
 ///
 /// `target` says where pods are created whose manifest names no namespace; its owner is ignored.
 ///
@@ -41,27 +48,41 @@ pub fn kube_inject(
     injector: &Injector,
     target: &Target<'_>,
 ) -> Result<Manifests, InjectError> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_str_multiple(manifests).map_err(|error| InjectError::Document {
-            number: 1,
-            reason: error.to_string(),
-        })?;
     let mut result = Manifests::default();
-    for (index, mut document) in documents.into_iter().enumerate() {
-        if document.is_null() {
-            continue;
-        }
-        let injected = inject_object(&mut document, injector, target, &mut result.notices);
-        let written = injected
-            .and_then(|()| serde_saphyr::to_string(&document).map_err(|error| error.to_string()));
-        let yaml = written.map_err(|reason| InjectError::Document {
+    for (index, document) in documents::split(manifests).iter().enumerate() {
+        let text = inject_document(document, injector, target, &mut result.notices);
+        let text = text.map_err(|reason| InjectError::Document {
             number: index + 1,
             reason,
         })?;
-        result.yaml.push_str(yaml.trim_end());
-        result.yaml.push_str("\n---\n");
+        result.yaml.push_str(&text);
+        if !text.ends_with('\n') {
+            result.yaml.push('\n');
+        }
+        result.yaml.push_str(SEPARATOR);
+        result.yaml.push('\n');
     }
     Ok(result)
+}
+
+/// A document after injection: its own text if there is nothing to inject.
+fn inject_document<'a>(
+    document: &Document<'a>,
+    injector: &Injector,
+    target: &Target<'_>,
+    notices: &mut Vec<String>,
+) -> Result<Cow<'a, str>, String> {
+    let before = document.parse()?;
+    if before.is_null() {
+        return Ok(document.text.into());
+    }
+    let mut after = before.clone();
+    inject_object(&mut after, injector, target, notices)?;
+    if after == before {
+        return Ok(document.text.into());
+    }
+    let yaml = serde_saphyr::to_string(&after).map_err(|error| error.to_string())?;
+    Ok(yaml.into())
 }
 
 fn inject_object(
@@ -132,15 +153,11 @@ fn inject_template(
     let Some(fields) = template.as_object_mut() else {
         return Err("its pod template is no object".to_owned());
     };
-    let metadata = fields
-        .entry("metadata")
-        .or_insert_with(|| Value::Object(Map::new()));
-    if metadata.is_null() {
-        *metadata = Value::Object(Map::new());
-    }
     let part = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let metadata: Option<ObjectMeta> =
+        serde_json::from_value(part("metadata")).map_err(|error| error.to_string())?;
     let pod = Pod {
-        metadata: serde_json::from_value(part("metadata")).map_err(|error| error.to_string())?,
+        metadata: metadata.unwrap_or_default(),
         spec: serde_json::from_value(part("spec")).map_err(|error| error.to_string())?,
         status: None,
     };
@@ -157,6 +174,9 @@ fn inject_template(
         Outcome::Injected(injection) => injection.warnings.clone(),
     };
     if let Some(patch) = outcome.patch(pod) {
+        if part("metadata").is_null() {
+            fields.insert("metadata".to_owned(), Value::Object(Map::new()));
+        }
         patch.apply(template).map_err(|error| error.to_string())?;
     }
     Ok(notices)

@@ -115,6 +115,67 @@ items:
 }
 
 #[test]
+fn what_is_not_injected_stays_as_it_was_written() {
+    let manifests = [
+        "# Licence.\n",
+        "apiVersion: v1 # of old\r\nkind: ConfigMap\r\ndata: {a: 'yes', \"b\": 0x10}\r\n",
+        "apiVersion: x/v1\nkind: Widget\nspec:\n    mode: 0644\n    text: |+\n        a\n\n",
+        "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Service\"\n}\n",
+        "apiVersion: v1\nkind: List\nitems:\n- &a {apiVersion: v1, kind: Secret}\n- *a\n",
+        "apiVersion: v1\nkind: Pod\nspec: {hostNetwork: true, containers: []} # on the node\n",
+        "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 0}\n",
+    ];
+    let mut text = manifests.join("---\n");
+    let result = injected(&text).unwrap();
+    text.push_str("---\n");
+    assert_eq!(result.yaml, text);
+    let injected_before = injected("{apiVersion: v1, kind: Pod, spec: {containers: [{name: c}]}}");
+    let once = injected_before.unwrap().yaml;
+    assert_eq!(injected(&once).unwrap().yaml, once);
+}
+
+#[test]
+fn values_are_written_as_kubectl_reads_them() {
+    let manifest = "
+apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {a: '0644', b: 'yes', c: '1e3', d: \"12:30\", e: 'y', f: '', g: '0x10'}}
+spec:
+  automountServiceAccountToken: no
+  volumes: [{name: v, configMap: {name: v, defaultMode: 0644}}]
+  containers: [&c {name: c, args: ['1_000', \"~\", \"null\", '=']}, {<<: *c, name: d}]
+";
+    let result = injected(manifest).unwrap();
+    let document = documents(&result.yaml).remove(0);
+    let mut volumes = document["spec"]["volumes"].as_array().unwrap().iter();
+    let own = volumes.find(|volume| volume["name"] == "v").unwrap();
+    assert_eq!(own["configMap"]["defaultMode"], 420);
+    assert_eq!(document["spec"]["automountServiceAccountToken"], false);
+    let labels = serde_json::json!({"a": "0644", "b": "yes", "c": "1e3", "d": "12:30", "e": "y", "f": "", "g": "0x10"});
+    for (name, value) in labels.as_object().unwrap() {
+        assert_eq!(document["metadata"]["labels"][name], *value, "{name}");
+        let quoted = value.as_str().unwrap();
+        let is_quoted = [
+            format!("{name}: \"{quoted}\""),
+            format!("{name}: '{quoted}'"),
+        ];
+        assert!(
+            is_quoted.iter().any(|line| result.yaml.contains(line)),
+            "{}",
+            result.yaml
+        );
+    }
+    let containers = document["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 2);
+    for container in containers {
+        assert_eq!(
+            container["args"],
+            serde_json::json!(["1_000", "~", "null", "="])
+        );
+    }
+}
+
+#[test]
 fn what_is_left_alone_is_said_beside_the_output() {
     let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {hostNetwork: true, containers: []}}";
     let result = injected(manifest).unwrap();

@@ -1,0 +1,104 @@
+//! The documents of a text of manifests, taken apart as `kubectl` does: at lines that begin with
+//! `---`. What needs no change can so be passed on as it is, with its comments.
+
+use serde_json::Value;
+
+/// What separates documents, at the beginning of a line.
+pub(super) const SEPARATOR: &str = "---";
+/// What some editors on Windows begin a file with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// One document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Document<'a> {
+    /// Its text, without separators.
+    pub(super) text: &'a str,
+    /// The line where it begins, from 1.
+    line: usize,
+}
+
+/// All documents but those with nothing in them, not even a comment.
+pub(super) fn split(text: &str) -> Vec<Document<'_>> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut documents = Vec::new();
+    let (mut start, mut end, mut first_line) = (0, 0, 1);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let length = line.len();
+        if let Some(rest) = after_separator(line) {
+            documents.push((start..end, first_line));
+            // What stands behind the separator is part of the next document.
+            let is_alone = rest.trim().is_empty();
+            start = end + if is_alone { length } else { SEPARATOR.len() };
+            first_line = index + if is_alone { 2 } else { 1 };
+        }
+        end += length;
+    }
+    documents.push((start..end, first_line));
+    documents
+        .into_iter()
+        .filter_map(|(range, line)| Some((text.get(range)?, line)))
+        .filter(|(text, _)| !text.trim().is_empty())
+        .map(|(text, line)| Document { text, line })
+        .collect()
+}
+
+/// What follows the separator in a line that begins with one.
+fn after_separator(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix(SEPARATOR)?;
+    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
+}
+
+impl Document<'_> {
+    /// What the text says; nothing but comments is null. Numbers with a leading zero are octal, as
+    /// they are for `kubectl`: people write modes of files so.
+    ///
+    /// # Errors
+    /// When the text is neither YAML nor JSON.
+    pub(super) fn parse(&self) -> Result<Value, String> {
+        let options = serde_saphyr::options! { legacy_octal_numbers: true };
+        let parsed: Result<Option<Value>, _> =
+            serde_saphyr::from_str_with_options(self.text, options);
+        parsed.map(Option::unwrap_or_default).map_err(|error| {
+            let from = self.line;
+            format!("lines counted from line {from}: {error}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<(&str, usize)> {
+        let documents = split(text).into_iter();
+        documents
+            .map(|document| (document.text, document.line))
+            .collect()
+    }
+
+    #[test]
+    fn documents_are_what_is_between_separators() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("a", &[("a", 1)]),
+            ("---\n\n---\r\n  \n", &[]),
+            ("a\n---\nb\n", &[("a\n", 1), ("b\n", 3)]),
+            ("\u{feff}---\r\na\r\n--- \r\nb", &[("a\r\n", 2), ("b", 4)]),
+            ("# a\n--- # b\nc\n---", &[("# a\n", 1), (" # b\nc\n", 2)]),
+            ("--- {a: 1}\n---- b\n", &[(" {a: 1}\n---- b\n", 1)]),
+            ("a: |\n  x\n  ---\n  y\n", &[("a: |\n  x\n  ---\n  y\n", 1)]),
+        ] {
+            assert_eq!(texts(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_what_they_are_for_kubectl() {
+        let [document] = split("{a: 0644, b: 0o644, c: 0, d: '0644', e: yes, f: 10}")[..] else {
+            panic!("one document");
+        };
+        let expected =
+            serde_json::json!({"a": 420, "b": 420, "c": 0, "d": "0644", "e": true, "f": 10});
+        assert_eq!(document.parse(), Ok(expected));
+    }
+}
