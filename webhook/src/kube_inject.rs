@@ -14,6 +14,9 @@ use crate::error::InjectError;
 use crate::inject::{Injector, Outcome, Target};
 use crate::owner::Owner;
 
+/// API groups of workloads; other groups have other things in kinds of the same names.
+const GROUPS: [&str; 5] = ["", "apps", "apps.openshift.io", "batch", "extensions"];
+
 /// Kinds with a pod template at `spec.template`.
 const TEMPLATED: [&str; 7] = [
     "DaemonSet",
@@ -113,6 +116,10 @@ fn inject_object(
     };
     let name = metadata("name").unwrap_or_default();
     let namespace = metadata("namespace");
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    if !GROUPS.contains(&group) {
+        return Ok(());
+    }
     let owner = Owner {
         api_version,
         kind: kind.clone(),

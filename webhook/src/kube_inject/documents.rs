@@ -50,18 +50,21 @@ fn after_separator(line: &str) -> Option<&str> {
 
 impl Document<'_> {
     /// What the text says; nothing but comments is null. Numbers with a leading zero are octal, as
-    /// they are for `kubectl`: people write modes of files so.
+    /// they are for `kubectl`: people write modes of files so. A text may be as long as it likes: it
+    /// is the user's own.
     ///
     /// # Errors
     /// When the text is neither YAML nor JSON.
     pub(super) fn parse(&self) -> Result<Value, String> {
-        let options = serde_saphyr::options! { legacy_octal_numbers: true };
+        let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None };
         let parsed: Result<Option<Value>, _> =
             serde_saphyr::from_str_with_options(self.text, options);
-        parsed.map(Option::unwrap_or_default).map_err(|error| {
-            let from = self.line;
-            format!("lines counted from line {from}: {error}")
-        })
+        parsed
+            .map(Option::unwrap_or_default)
+            .map_err(|error| match self.line {
+                1 => error.to_string(),
+                line => format!("lines counted from line {line}: {error}"),
+            })
     }
 }
 
@@ -90,6 +93,20 @@ mod tests {
         ] {
             assert_eq!(texts(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn long_lists_are_read() {
+        let text = format!("items: [{}]", "a, ".repeat(300_000));
+        let document = split(&text)[0].parse().unwrap();
+        assert_eq!(document["items"].as_array().unwrap().len(), 300_000);
+    }
+
+    #[test]
+    fn errors_say_where_the_document_begins() {
+        let error = |text| split(text).last().unwrap().parse().unwrap_err();
+        assert!(!error("a: [").contains("counted"));
+        assert!(error("a: 1\n---\nb: [").starts_with("lines counted from line 3: "));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn owner(spec: &Value) -> &str {
 fn every_workload_is_injected() {
     for kind in TEMPLATED {
         let manifest = format!(
-            "{{apiVersion: x/v1, kind: {kind}, metadata: {{name: w, namespace: shop}},
+            "{{apiVersion: apps/v1, kind: {kind}, metadata: {{name: w, namespace: shop}},
               spec: {{template: {{spec: {{containers: [{{name: c}}]}}}}}}}}"
         );
         let result = injected(&manifest).unwrap();
@@ -46,7 +46,7 @@ fn every_workload_is_injected() {
         let kind = kind.to_lowercase();
         assert_eq!(
             owner(&spec),
-            format!("kubernetes://apis/x/v1/namespaces/shop/{kind}s/w")
+            format!("kubernetes://apis/apps/v1/namespaces/shop/{kind}s/w")
         );
     }
     let result = injected(
@@ -120,6 +120,7 @@ fn what_is_not_injected_stays_as_it_was_written() {
         "# Licence.\n",
         "apiVersion: v1 # of old\r\nkind: ConfigMap\r\ndata: {a: 'yes', \"b\": 0x10}\r\n",
         "apiVersion: x/v1\nkind: Widget\nspec:\n    mode: 0644\n    text: |+\n        a\n\n",
+        "apiVersion: x/v1\nkind: Deployment\nspec: {template: {spec: {containers: [{name: c}]}}}\n",
         "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Service\"\n}\n",
         "apiVersion: v1\nkind: List\nitems:\n- &a {apiVersion: v1, kind: Secret}\n- *a\n",
         "apiVersion: v1\nkind: Pod\nspec: {hostNetwork: true, containers: []} # on the node\n",
