@@ -1,14 +1,17 @@
 //! A shop of the shape of Google's microservices-demo, whose manifests many people try a mesh with:
 //! gRPC probes, a Redis, a load generator that waits for the shop in an init container, and pods that
-//! may do next to nothing. The programs are our own, in the roles of the originals.
+//! may do next to nothing. The programs are our own, in the roles of the originals; Redis is itself.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use lateen_tests::bed::manifest::{container, deployment, merge, service, template};
 use lateen_tests::bed::{Bed, eventually};
 use serde_json::{Value, json};
 
 const SAMPLES: &str = "/usr/local/bin/lateen-samples";
+
+/// Redis, as the manifests name it.
+const REDIS: &str = "redis:alpine";
 
 /// What speaks on the port of a service.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ const SERVICES: [(&str, Speaks, u16, u16, u16); 11] = [
 ];
 
 /// Who calls whom.
-const CALLS: [(&str, &[&str]); 4] = [
+const CALLS: [(&str, &[&str]); 3] = [
     (
         "frontend",
         &["adservice", "recommendationservice", "checkoutservice"],
@@ -50,19 +53,22 @@ const CALLS: [(&str, &[&str]); 4] = [
         ],
     ),
     ("recommendationservice", &["productcatalogservice"]),
-    ("cartservice", &["redis-cart"]),
 ];
+
+/// What puts two pairs of socks into a cart; Redis answers how many are in it.
+const ADD_SOCKS: &str = "HINCRBY cart:7 socks 2";
 
 /// The pod template of a service with its `server`.
 fn server(name: &str, speaks: Speaks, port: u16, delay: u16) -> Value {
     let number = port.to_string();
-    let (flag, probe) = match speaks {
-        Speaks::Grpc => ("--http", json!({ "grpc": { "port": port } })),
-        Speaks::Http => ("--http", health_page(port)),
-        Speaks::Redis => ("--tcp", json!({ "tcpSocket": { "port": port } })),
+    let (mut server, mut probe) = match speaks {
+        Speaks::Grpc => (
+            container(&["echo", "--http", &number]),
+            json!({ "grpc": { "port": port } }),
+        ),
+        Speaks::Http => (container(&["echo", "--http", &number]), health_page(port)),
+        Speaks::Redis => (redis(), json!({ "tcpSocket": { "port": port } })),
     };
-    let mut server = container(&["echo", flag, &number]);
-    let mut probe = probe;
     merge(
         &mut probe,
         json!({ "initialDelaySeconds": delay, "periodSeconds": 5 }),
@@ -72,7 +78,19 @@ fn server(name: &str, speaks: Speaks, port: u16, delay: u16) -> Value {
         "readinessProbe": probe, "livenessProbe": probe, "securityContext": nearly_nothing(),
     });
     merge(&mut server, settings);
-    restricted(name, &json!({ "containers": [server] }))
+    let mut spec = json!({ "containers": [server] });
+    if speaks == Speaks::Redis {
+        spec["volumes"] = json!([{ "name": "redis-data", "emptyDir": {} }]);
+    }
+    restricted(name, &spec)
+}
+
+fn redis() -> Value {
+    json!({
+        "image": REDIS,
+        "volumeMounts": [{ "mountPath": "/data", "name": "redis-data" }],
+        "resources": { "requests": { "cpu": "5m", "memory": "16Mi" } },
+    })
 }
 
 fn health_page(port: u16) -> Value {
@@ -157,6 +175,7 @@ async fn a_shop_of_eleven_services_is_in_the_mesh_as_it_is() -> Result<()> {
             call(&bed, caller, callee).await?;
         }
     }
+    fill_a_cart(&bed).await?;
     let frontend = bed.pod("app=frontend").await?.name_any();
     eventually("load on the shop", async || {
         let labels = [
@@ -188,21 +207,21 @@ async fn a_shop_of_eleven_services_is_in_the_mesh_as_it_is() -> Result<()> {
 /// Calls a service from the server of another, and looks at what the callee's sidecar saw.
 async fn call(bed: &Bed, caller: &str, callee: &str) -> Result<()> {
     let of_callee = SERVICES.into_iter().find(|service| service.0 == callee);
-    let (_, speaks, _, port, _) = of_callee.unwrap();
-    let address = format!("{callee}:{port}");
-    let url = format!("http://{address}/");
-    let (command, counter) = match speaks {
-        Speaks::Redis => (vec!["tcp", &address], "istio_tcp_connections_opened_total"),
-        Speaks::Grpc | Speaks::Http => (
-            vec!["http", "--protocol", "grpc", "--url", &url],
-            "istio_requests_total",
-        ),
-    };
+    let (_, _, _, port, _) = of_callee.unwrap();
+    let url = format!("http://{callee}:{port}/");
     let pods = (
         bed.pod(&format!("app={caller}")).await?.name_any(),
         bed.pod(&format!("app={callee}")).await?.name_any(),
     );
-    let command = [&[SAMPLES, "client"], &command[..]].concat();
+    let command = [
+        SAMPLES,
+        "client",
+        "http",
+        "--protocol",
+        "grpc",
+        "--url",
+        &url,
+    ];
     bed.run(&pods.0, "server", &command).await?.stdout()?;
     eventually(&format!("a call of {caller} at {callee}"), async || {
         let labels = [
@@ -210,9 +229,57 @@ async fn call(bed: &Bed, caller: &str, callee: &str) -> Result<()> {
             ("source_workload", caller),
             ("connection_security_policy", "mutual_tls"),
         ];
-        let calls = bed.metrics(&pods.1).await?.sum(counter, &labels);
+        let calls = bed.metrics(&pods.1).await?;
+        let calls = calls.sum("istio_requests_total", &labels);
         ensure!(calls >= 1.0, "none was seen");
         Ok(())
     })
     .await
+}
+
+/// Keeps a cart in Redis over several connections, and looks for it there, and in what both sidecars
+/// counted.
+async fn fill_a_cart(bed: &Bed) -> Result<()> {
+    let cart = bed.pod("app=cartservice").await?.name_any();
+    let redis = bed.pod("app=redis-cart").await?.name_any();
+    let add = ["client", "tcp", "redis-cart:6379", "--send", ADD_SOCKS];
+    let add = [&[SAMPLES], &add[..]].concat();
+    for socks in [":2", ":4", ":6"] {
+        let told = bed.run(&cart, "server", &add).await?;
+        let answer: Value = serde_json::from_str(&told.stdout).context(told.stderr)?;
+        ensure!(answer["answer"] == socks, "{answer} is not {socks}");
+    }
+    let look = ["redis-cli", "HGETALL", "cart:7"];
+    let kept = bed.run(&redis, "server", &look).await?.stdout()?;
+    ensure!(kept == "socks\n6\n", "the cart holds: {kept}");
+
+    for (pod, reporter, security) in [
+        (cart, "source", "unknown"),
+        (redis, "destination", "mutual_tls"),
+    ] {
+        eventually(&format!("what the {reporter} counted"), async || {
+            let labels = [
+                ("reporter", reporter),
+                ("source_workload", "cartservice"),
+                ("destination_service_name", "redis-cart"),
+                ("request_protocol", "tcp"),
+                ("connection_security_policy", security),
+            ];
+            let metrics = bed.metrics(&pod).await?;
+            let count = |what| metrics.sum(&format!("istio_tcp_{what}_total"), &labels) as usize;
+            let counted = [
+                "connections_opened",
+                "connections_closed",
+                "received_bytes",
+                "sent_bytes",
+            ]
+            .map(count);
+            // Each line ends with one byte there, and with two on the way back.
+            let sent = [3, 3, 3 * (ADD_SOCKS.len() + 1), 3 * ":2\r\n".len()];
+            ensure!(counted == sent, "{counted:?}, not {sent:?}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Which images there are, what is in them, and under which names they are known.
 
 use super::debian::Selection;
-use super::selections::{CURL, IPTABLES};
+use super::selections::{CURL, IPTABLES, REDIS};
 
 /// What an image's Dockerfile finds in its context.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub(crate) fn mesh() -> Vec<Image> {
     ]
 }
 
-/// The images of the manifests in `samples/`, which name them by version.
+/// The images of the manifests in `samples/`, which name them by version, and of other people's.
 pub(crate) fn samples() -> Vec<Image> {
     let sample = |name, aliases| Image {
         name,
@@ -102,6 +102,13 @@ pub(crate) fn samples() -> Vec<Image> {
             folder: "fortio",
             contents: &[Content::Fortio],
             aliases: vec!["fortio/fortio:latest_release".to_owned()],
+        },
+        Image {
+            name: "redis",
+            folder: "redis",
+            contents: &[Content::Debian(&REDIS)],
+            // As in the manifests of Google's microservices-demo.
+            aliases: vec!["redis:alpine".to_owned()],
         },
     ]
 }

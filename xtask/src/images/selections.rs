@@ -62,3 +62,22 @@ pub(crate) const CURL: Selection = Selection {
     extensions: &[],
     folders: &[],
 };
+
+/// The database that many shops keep their carts in, and its command line.
+pub(crate) const REDIS: Selection = Selection {
+    name: "redis",
+    packages: &["redis-tools"],
+    programs: &[
+        // One program that goes by its name.
+        Program {
+            path: "usr/bin/redis-check-rdb",
+            names: &["redis-server"],
+        },
+        Program {
+            path: "usr/bin/redis-cli",
+            names: &[],
+        },
+    ],
+    extensions: &[],
+    folders: &[],
+};
