@@ -6,7 +6,7 @@
 //! member on top takes the place of the other: both together would be no legal pod.
 
 use k8s_openapi::DeepMerge;
-use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec, SecurityContext, Volume};
 
 /// The image that a user writes who wants the injector's.
 pub(crate) const AUTOMATIC_IMAGE: &str = "auto";
@@ -62,6 +62,15 @@ pub(crate) fn lay_container(under: &mut Container, mut over: Container) {
     if let (Some(under), Some(over)) = (&mut under.lifecycle, &mut over.lifecycle) {
         drop_replaced_hooks(under, over);
     }
+    if let (Some(ports), Some(over)) = (&mut under.ports, &over.ports) {
+        let is_taken = |name: &String| over.iter().any(|port| port.name.as_ref() == Some(name));
+        ports.retain(|port| !port.name.as_ref().is_some_and(is_taken));
+    }
+    if let (Some(under), Some(over)) = (&mut under.security_context, &over.security_context)
+        && may_escalate(over)
+    {
+        under.allow_privilege_escalation = None;
+    }
     for (under, over) in [
         (&mut under.liveness_probe, &over.liveness_probe),
         (&mut under.readiness_probe, &over.readiness_probe),
@@ -72,6 +81,13 @@ pub(crate) fn lay_container(under: &mut Container, mut over: Container) {
         }
     }
     under.merge_from(over);
+}
+
+/// Whether a container has so much that Kubernetes refuses to have it told that it cannot get more.
+fn may_escalate(context: &SecurityContext) -> bool {
+    let capabilities = context.capabilities.as_ref();
+    let mut added = capabilities.iter().flat_map(|all| all.add.iter().flatten());
+    context.privileged == Some(true) || added.any(|capability| capability == "CAP_SYS_ADMIN")
 }
 
 fn drop_replaced_hooks(under: &mut Lifecycle, over: &Lifecycle) {
@@ -129,5 +145,31 @@ mod tests {
             "volumes": [{"name": "cache", "configMap": {"name": "c"}}, {"name": "more", "emptyDir": {}}],
         });
         assert_eq!(laid(under, over), expected);
+    }
+    #[test]
+    fn a_name_of_a_port_is_of_the_port_on_top() {
+        let port = |name: &str, number: u16| json!({"name": name, "containerPort": number});
+        let proxy = |ports: Value| json!({"containers": [{"name": "istio-proxy", "ports": ports}]});
+        let under = proxy(json!([port("metrics", 15090), port("status", 15021)]));
+        let over = proxy(json!([port("metrics", 9090)]));
+        let expected = proxy(json!([port("status", 15021), port("metrics", 9090)]));
+        assert_eq!(laid(under, over), expected);
+    }
+
+    #[test]
+    fn a_container_that_may_do_everything_is_not_told_that_it_gets_no_more() {
+        let proxy = |context: &Value| json!({"containers": [{"name": "istio-proxy", "securityContext": context}]});
+        let under = json!({"allowPrivilegeEscalation": false});
+        for everything in [
+            json!({"privileged": true}),
+            json!({"capabilities": {"add": ["CAP_SYS_ADMIN"]}}),
+        ] {
+            assert_eq!(laid(proxy(&under), proxy(&everything)), proxy(&everything));
+        }
+        let both = json!({"allowPrivilegeEscalation": false, "runAsUser": 0});
+        assert_eq!(
+            laid(proxy(&under), proxy(&json!({"runAsUser": 0}))),
+            proxy(&both)
+        );
     }
 }
