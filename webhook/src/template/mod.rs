@@ -151,7 +151,10 @@ impl Plan<'_> {
     }
 
     fn resources(&self) -> ResourceRequirements {
-        resources::resolve(&self.values.global.proxy.resources, &self.options.resources)
+        let spec = self.pod.spec.as_ref();
+        let shared = spec.and_then(|spec| spec.resources.as_ref());
+        let defaults = &self.values.global.proxy.resources;
+        resources::resolve(defaults, &self.options.resources, shared)
     }
 
     fn holds_application(&self) -> bool {

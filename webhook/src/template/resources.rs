@@ -13,12 +13,18 @@ type Amounts = Option<BTreeMap<String, Quantity>>;
 
 /// The installation's resources with the pod's wishes laid over them. A default that contradicts a
 /// wish gives way to it: a request above the default limit raises the limit, a limit below the
-/// default request lowers the request.
+/// default request lowers the request. Where the pod says what its containers have together
+/// (`shared`, the field `spec.resources`), there are no defaults: they would not fit into what the
+/// others leave.
 pub(super) fn resolve(
     defaults: &ResourceRequirements,
     options: &ResourceOptions,
+    shared: Option<&ResourceRequirements>,
 ) -> ResourceRequirements {
-    let mut resources = defaults.clone();
+    let mut resources = match shared {
+        Some(_) => ResourceRequirements::default(),
+        None => defaults.clone(),
+    };
     let wishes = [
         ("cpu", &options.cpu, &options.cpu_limit),
         ("memory", &options.memory, &options.memory_limit),
@@ -57,6 +63,14 @@ mod tests {
     use super::*;
 
     fn resolved(cpu: Option<&str>, cpu_limit: Option<&str>) -> serde_json::Value {
+        resolved_within(None, cpu, cpu_limit)
+    }
+
+    fn resolved_within(
+        shared: Option<&ResourceRequirements>,
+        cpu: Option<&str>,
+        cpu_limit: Option<&str>,
+    ) -> serde_json::Value {
         let defaults = serde_json::from_value(json!({
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"cpu": "2", "memory": "1Gi"},
@@ -66,7 +80,15 @@ mod tests {
             cpu_limit: cpu_limit.map(|text| Amount::parse(text).unwrap()),
             ..ResourceOptions::default()
         };
-        serde_json::to_value(resolve(&defaults.unwrap(), &options)).unwrap()
+        serde_json::to_value(resolve(&defaults.unwrap(), &options, shared)).unwrap()
+    }
+
+    #[test]
+    fn what_containers_share_leaves_wishes_alone() {
+        let shared = ResourceRequirements::default();
+        let resolved = |cpu| resolved_within(Some(&shared), cpu, None);
+        assert_eq!(resolved(None), json!({}));
+        assert_eq!(resolved(Some("3")), json!({"requests": {"cpu": "3"}}));
     }
 
     #[test]
