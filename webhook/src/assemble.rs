@@ -21,15 +21,14 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     let mut parts = plan.parts();
     let mut status = record(plan, &parts);
     status.extend(&plan.layers.status);
-    if let Some(init) = &mut parts.init {
-        customise(init, plan);
-    }
-    if let Some(proxy) = &mut parts.proxy {
+    parts.init = parts.init.map(|init| customised(init, plan));
+    if let Some(mut proxy) = parts.proxy.take() {
         let variables = proxy.env.get_or_insert_default();
         variables.extend(metrics_variable(plan));
         variables.extend(rewrite_probes(plan, spec));
-        customise(proxy, plan);
-        proxy::keep_recognisable(plan, proxy);
+        let mut proxy = customised(proxy, plan);
+        proxy::keep_recognisable(plan, &mut proxy);
+        parts.proxy = Some(proxy);
         metadata::add(plan, &mut pod.metadata);
     }
     let has_proxy = parts.proxy.is_some();
@@ -45,14 +44,26 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     pod
 }
 
-/// Lays over one of our containers what custom templates say of it, and then what the user says.
-fn customise(container: &mut Container, plan: &Plan<'_>) {
-    for over in &plan.layers.for_proxy {
-        if over.name == container.name {
-            lay_container(container, over.clone());
-        }
-    }
-    plan.overrides.apply(container);
+/// One of our containers among what custom templates say of it, and with what the user says on top.
+fn customised(ours: Container, plan: &Plan<'_>) -> Container {
+    let name = ours.name.clone();
+    let of_it = |layers: &[Container]| {
+        let mut layers = layers.to_vec();
+        layers.retain(|layer| layer.name == name);
+        layers
+    };
+    let (below, above) = (
+        of_it(&plan.layers.below_proxy),
+        of_it(&plan.layers.above_proxy),
+    );
+    let layers = below.into_iter().chain([ours]).chain(above);
+    let lay = |mut under, over| {
+        lay_container(&mut under, over);
+        under
+    };
+    let mut container = layers.reduce(lay).unwrap_or_default();
+    plan.overrides.apply(&mut container);
+    container
 }
 
 /// Adds what the built-in template makes, each in its place.

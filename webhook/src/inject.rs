@@ -200,7 +200,7 @@ impl Injector {
             kept.put_back(pod.to_mut().spec.get_or_insert_default());
         }
         let mut layers = Layers::default();
-        if !selection.overlays.is_empty() {
+        if selection.is_custom() {
             layers = Layers::lay(&selection, &facts, pod.to_mut())?;
         }
         let annotations = annotations(&pod);

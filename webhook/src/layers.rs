@@ -28,8 +28,10 @@ pub(crate) struct Facts<'a> {
 /// What custom templates have left to do.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    /// What they change of the proxy's own containers.
-    pub(crate) for_proxy: Vec<Container>,
+    /// What those below the built-in template say of the proxy's own containers,
+    pub(crate) below_proxy: Vec<Container>,
+    /// and those above it.
+    pub(crate) above_proxy: Vec<Container>,
     /// What they have added.
     pub(crate) status: Status,
 }
@@ -45,29 +47,50 @@ impl Layers {
         pod: &mut Pod,
     ) -> Result<Self, InjectError> {
         let mut layers = Self::default();
-        for template in &selection.overlays {
-            let filled = template.fill(&|field| facts.value_of(field));
-            let overlay = filled.map_err(|reason| InjectError::Template {
-                name: template.name.clone(),
-                reason,
-            })?;
-            layers.lay_one(overlay, selection.base.is_some(), pod);
+        let Self {
+            below_proxy,
+            above_proxy,
+            status,
+        } = &mut layers;
+        for (templates, for_proxy) in [
+            (&selection.below, below_proxy),
+            (&selection.above, above_proxy),
+        ] {
+            for template in templates {
+                let filled = template.fill(&|field| facts.value_of(field));
+                let mut overlay = filled.map_err(|reason| InjectError::Template {
+                    name: template.name.clone(),
+                    reason,
+                })?;
+                status.note(&overlay.spec);
+                if selection.base.is_some() {
+                    for_proxy.extend(overlay.take_proxy());
+                }
+                overlay.lay_over(pod);
+            }
         }
         Ok(layers)
     }
+}
 
-    fn lay_one(&mut self, overlay: PodOverlay, has_proxy: bool, pod: &mut Pod) {
-        let PodOverlay { metadata, mut spec } = overlay;
-        self.status.note(&spec);
+impl PodOverlay {
+    /// Takes out what is meant for the proxy's own containers.
+    fn take_proxy(&mut self) -> Vec<Container> {
+        let spec = &mut self.spec;
+        let lists = [Some(&mut spec.containers), spec.init_containers.as_mut()];
+        let lists = lists.into_iter().flatten();
+        let is_ours = |container: &mut Container| is_ours(container);
+        lists
+            .flat_map(|containers| containers.extract_if(.., is_ours))
+            .collect()
+    }
+
+    fn lay_over(self, pod: &mut Pod) {
+        let Self { metadata, spec } = self;
         let labels = pod.metadata.labels.get_or_insert_default();
         labels.extend(metadata.labels);
         let annotations = pod.metadata.annotations.get_or_insert_default();
         annotations.extend(metadata.annotations);
-        let lists = [Some(&mut spec.containers), spec.init_containers.as_mut()];
-        for containers in lists.into_iter().flatten() {
-            let of_proxy = |container: &mut Container| has_proxy && is_ours(container);
-            self.for_proxy.extend(containers.extract_if(.., of_proxy));
-        }
         lay_spec(pod.spec.get_or_insert_default(), spec);
     }
 }

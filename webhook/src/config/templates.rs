@@ -63,21 +63,31 @@ pub(super) struct Document {
     pub(super) aliases: BTreeMap<String, Vec<String>>,
 }
 
-/// What one pod gets.
+/// What one pod gets: templates that are laid over one another in the order of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Selection {
-    /// The built-in template. It comes first, wherever its name stands.
+    /// Custom templates that the built-in one is laid over.
+    pub(crate) below: Vec<Overlay>,
+    /// The built-in template.
     pub(crate) base: Option<BuiltIn>,
-    /// What is laid over it, in order.
-    pub(crate) overlays: Vec<Overlay>,
+    /// Custom templates that are laid over the built-in one.
+    pub(crate) above: Vec<Overlay>,
 }
 
 impl Default for Selection {
     fn default() -> Self {
         Self {
+            below: Vec::new(),
             base: Some(BuiltIn::Sidecar),
-            overlays: Vec::new(),
+            above: Vec::new(),
         }
+    }
+}
+
+impl Selection {
+    /// Whether there is a custom template.
+    pub(crate) fn is_custom(&self) -> bool {
+        !self.below.is_empty() || !self.above.is_empty()
     }
 }
 
@@ -132,8 +142,9 @@ impl Templates {
     /// allowed.
     pub(crate) fn select(&self, list: &str) -> Result<Selection, String> {
         let mut selection = Selection {
+            below: Vec::new(),
             base: None,
-            overlays: Vec::new(),
+            above: Vec::new(),
         };
         let names = list.split(',').map(str::trim);
         for name in names.flat_map(|name| self.resolve(name)) {
@@ -145,10 +156,19 @@ impl Templates {
                         other.name()
                     ));
                 }
-                (Some(base), _) => selection.base = Some(base),
-                (None, _) => {
+                (Some(base), _) => {
+                    selection.base = Some(base);
+                    // Named once more, it is laid over what came in between.
+                    selection.below.append(&mut selection.above);
+                }
+                (None, base) => {
                     let overlay = self.custom.get(name).ok_or_else(|| self.allowed())?;
-                    selection.overlays.push(overlay.clone());
+                    let place = if base.is_none() {
+                        &mut selection.below
+                    } else {
+                        &mut selection.above
+                    };
+                    place.push(overlay.clone());
                 }
             }
         }

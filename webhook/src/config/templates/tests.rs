@@ -16,29 +16,33 @@ fn templates(value: &Value) -> Result<(Templates, Vec<String>), String> {
     Templates::parse(document(value)).map_err(|error| error.to_string())
 }
 
-fn names(selection: &Selection) -> (Option<BuiltIn>, Vec<&str>) {
-    let overlays = selection.overlays.iter();
-    (
-        selection.base,
-        overlays.map(|overlay| overlay.name.as_str()).collect(),
-    )
+/// All templates in the order in which they are laid over one another.
+fn names(selection: &Selection) -> Vec<&str> {
+    let below = selection.below.iter().map(|overlay| overlay.name.as_str());
+    let above = selection.above.iter().map(|overlay| overlay.name.as_str());
+    below
+        .chain(selection.base.map(BuiltIn::name))
+        .chain(above)
+        .collect()
 }
 
 #[test]
 fn pods_get_the_sidecar_unless_somebody_says_otherwise() {
     let (plain, _) = templates(&json!({})).unwrap();
-    assert_eq!(names(plain.defaults()), (Some(BuiltIn::Sidecar), vec![]));
+    assert_eq!(names(plain.defaults()), ["sidecar"]);
     let (own, _) = templates(&json!({
         "templates": {"a": "spec: {}", "b": {"metadata": {"labels": {"x": "y"}}}},
         "aliases": {"both": ["a", "b"], "gw": ["gateway"]},
         "defaultTemplates": ["sidecar", "b"],
     }))
     .unwrap();
-    assert_eq!(names(own.defaults()), (Some(BuiltIn::Sidecar), vec!["b"]));
-    let cases = [
-        ("both", (None, vec!["a", "b"])),
-        (" gw , b, a", (Some(BuiltIn::Gateway), vec!["b", "a"])),
-        ("sidecar,sidecar", (Some(BuiltIn::Sidecar), vec![])),
+    assert_eq!(names(own.defaults()), ["sidecar", "b"]);
+    let cases: [(&str, &[&str]); 5] = [
+        ("both", &["a", "b"]),
+        (" gw , b, a", &["gateway", "b", "a"]),
+        ("b,sidecar,a", &["b", "sidecar", "a"]),
+        ("sidecar,sidecar", &["sidecar"]),
+        ("sidecar,a,sidecar,b", &["a", "sidecar", "b"]),
     ];
     for (list, expected) in cases {
         assert_eq!(names(&own.select(list).unwrap()), expected, "{list}");
