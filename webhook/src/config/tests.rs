@@ -84,7 +84,7 @@ fn a_policy_that_no_proxy_follows_is_named() {
         panic!("{notices:?}")
     };
     assert!(
-        notice.starts_with("values: pilot.env.COMPLIANCE_POLICY: no effect"),
+        notice.starts_with("values: pilot.env.COMPLIANCE_POLICY: proxies are told"),
         "{notice}"
     );
 }

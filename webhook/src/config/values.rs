@@ -240,11 +240,15 @@ pub struct Pilot {
 impl Pilot {
     /// What is asked of proxies and not done.
     pub(super) fn notice(&self) -> Option<&'static str> {
-        let policy = self.env.get("COMPLIANCE_POLICY")?;
-        let is_set = policy.as_str().is_none_or(|policy| !policy.is_empty());
-        is_set.then_some(
-            "pilot.env.COMPLIANCE_POLICY: no effect, proxies offer the same TLS whatever the policy",
-        )
+        self.compliance_policy().map(|_| {
+            "pilot.env.COMPLIANCE_POLICY: proxies are told, and offer the same TLS whatever the policy"
+        })
+    }
+
+    /// The policy for cryptography that proxies are told, such as `fips-140-3`.
+    pub(crate) fn compliance_policy(&self) -> Option<&str> {
+        let policy = self.env.get("COMPLIANCE_POLICY")?.as_str()?;
+        (!policy.is_empty()).then_some(policy)
     }
 
     /// The root certificate comes as a ClusterTrustBundle.

@@ -36,6 +36,13 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<EnvVar> {
         variables.set("ISTIO_META_APP_CONTAINERS", containers.join(","));
     }
     variables.resource("GOMEMLIMIT", "limits.memory");
+    if let Some(policy) = plan.values.pilot.compliance_policy() {
+        variables.set("COMPLIANCE_POLICY", policy.to_owned());
+        if policy == "fips-140-3" {
+            // For programs in Go, of which images of the user's own may have some.
+            variables.set("GODEBUG", "fips140=only".to_owned());
+        }
+    }
     variables.set("ISTIO_META_CLUSTER_ID", global.cluster().to_owned());
     variables.field("ISTIO_META_NODE_NAME", "spec.nodeName");
     let mode = plan.interception_mode().as_str().to_owned();
