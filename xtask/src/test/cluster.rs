@@ -117,7 +117,7 @@ impl Tests<'_> {
     fn beside(&self, name: &Name) {
         self.report.stage(LOCAL_CLUSTER.stage, || {
             let program = &self.workspace.program;
-            (self.run)(self.cargo_test(&LOCAL_CLUSTER).env("XTASK", program))
+            (self.run)(cargo_test(self.workspace, &LOCAL_CLUSTER).env("XTASK", program))
         });
         let outage = format!("{name}-outage");
         let place = self.set_up("outage", || Place::up(&outage.parse()?, NODES, None));
@@ -155,7 +155,7 @@ impl Tests<'_> {
     }
 
     fn test(&self, run: &Run, place: &Place) -> Result<()> {
-        let mut cargo = self.cargo_test(run);
+        let mut cargo = cargo_test(self.workspace, run);
         cargo
             .env("KUBECONFIG", &place.kubectl.kubeconfig)
             .env("KUBECTL", &place.kubectl.program)
@@ -164,15 +164,18 @@ impl Tests<'_> {
             .env("LATEENCTL", &self.images.lateenctl);
         (self.run)(&mut cargo)
     }
+}
 
-    fn cargo_test(&self, run: &Run) -> Command {
-        let mut cargo = self.workspace.cargo();
-        cargo
-            .args(["test", "--locked", "--quiet", "--package=lateen-tests"])
-            .args(["--test", run.program, "--"])
-            .args(run.arguments);
-        cargo
-    }
+/// Cargo, about to run tests. What fails there is the world, of which no stack tells: the words of a
+/// failure come last.
+fn cargo_test(workspace: &Workspace, run: &Run) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo
+        .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")])
+        .args(["test", "--locked", "--quiet", "--package=lateen-tests"])
+        .args(["--test", run.program, "--"])
+        .args(run.arguments);
+    cargo
 }
 
 /// Prints the logs of the mesh and of every namespace with a pod that is not well.
@@ -181,5 +184,21 @@ fn explain(place: &Place) {
     namespaces.extend(place.kubectl.unwell_namespaces().unwrap_or_default());
     for namespace in &namespaces {
         place.kubectl.explain(namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_end_with_their_own_words_wherever_stacks_are_asked_for() {
+        let workspace = Workspace::locate().expect("a checkout");
+        let cargo = cargo_test(&workspace, &PARALLEL);
+        for variable in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+            let mut variables = cargo.get_envs();
+            let value = variables.find_map(|(name, value)| (name == variable).then_some(value?));
+            assert_eq!(value, Some("0".as_ref()), "{variable}");
+        }
     }
 }
