@@ -71,6 +71,15 @@ fn an_empty_object_is_none() {
 }
 
 #[test]
+fn a_token_has_an_audience() {
+    for (aud, expected) in [("own", "own"), ("", "istio-ca")] {
+        let values = format!(r#"{{"global":{{"sds":{{"token":{{"aud":"{aud}"}}}}}}}}"#);
+        let (config, _) = parse("", &values, "").unwrap();
+        assert_eq!(config.values.global.sds.token.audience(), expected);
+    }
+}
+
+#[test]
 fn json_keeps_its_own_escapes() {
     let (config, _) = parse("", r#"{"global":{"network":"\ud83d\ude00\/"}}"#, "").unwrap();
     assert_eq!(config.values.global.network, "\u{1f600}/");

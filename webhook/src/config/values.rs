@@ -188,8 +188,19 @@ pub struct Sds {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Token {
-    /// Audience of the token.
+    /// Audience of the token; empty is the usual one.
     pub aud: String,
+}
+
+impl Token {
+    /// Audience of the token. A token without one would be good for the Kubernetes API.
+    pub(crate) fn audience(&self) -> &str {
+        if self.aud.is_empty() {
+            names::TOKEN_AUDIENCE
+        } else {
+            &self.aud
+        }
+    }
 }
 
 impl Default for Token {

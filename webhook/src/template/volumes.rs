@@ -36,7 +36,7 @@ pub(super) fn volumes(plan: &Plan<'_>) -> Vec<Volume> {
         empty_dir("istio-envoy", Some("Memory")),
         empty_dir("istio-data", None),
         pod_information(),
-        token(&plan.values.global.sds.token.aud),
+        token(plan.values.global.sds.token.audience()),
     ];
     if trusts_control(plan) {
         volumes.push(root(plan));
