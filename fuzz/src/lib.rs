@@ -2,9 +2,9 @@
 //! injected.
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::parameters::Parameters;
-use lateen_webhook::{Config, Injector, Outcome, Target};
+use lateen_webhook::{Cluster, Config, Injector, Outcome, Target};
 
 /// The line between the texts of an input, which people can read and write.
 const BETWEEN: &str = "\n%%%\n";
@@ -44,7 +44,7 @@ pub fn inject(injector: &Injector, pod: &Pod, namespace: &str) -> Option<Pod> {
     let target = Target {
         namespace,
         parameters: &Parameters::default(),
-        kubelets: &Kubelets::default(),
+        cluster: &Cluster::default(),
         owner: None,
     };
     let outcome = match injector.inject(pod, &target) {

@@ -6,27 +6,30 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use lateen_api::{Error, Parsed, ProxyConfig};
+use lateen_api::{Error, ProxyConfig};
 use lateen_wire::ports;
 
 use crate::annotations::traffic::TrafficDefaults;
 use crate::annotations::{self, PodOptions};
 use crate::assemble::assemble;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::config::templates::{BuiltIn, Selection};
 use crate::decide::{Reason, decide};
 use crate::earlier::without_injection;
 use crate::error::{InjectError, Problem};
 use crate::layers::{Facts, Layers};
-use crate::native::{Kubelets, NativeSidecars};
+use crate::native::NativeSidecars;
+use crate::openshift::ProxyIdentity;
 use crate::overrides::Overrides;
 use crate::owner::Owner;
 use crate::parameters::Parameters;
 use crate::same::is_same;
+use crate::settings::Settings;
 use crate::template::{self, Plan};
 use crate::{keys, overrides, patch, warnings};
 
-static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
+static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
 
 /// A configuration ready to inject pods with.
 #[derive(Clone, Debug)]
@@ -45,8 +48,8 @@ pub struct Target<'a> {
     pub namespace: &'a str,
     /// Parameters of the webhook's URL.
     pub parameters: &'a Parameters,
-    /// The cluster's kubelets.
-    pub kubelets: &'a Kubelets,
+    /// The cluster.
+    pub cluster: &'a Cluster,
     /// The workload behind the pod, where it is known; otherwise the pod's owner tells.
     pub owner: Option<&'a Owner>,
 }
@@ -140,20 +143,23 @@ impl Injector {
     fn inject_bare(&self, pod: &Pod, target: &Target<'_>) -> Result<Injection, InjectError> {
         let owner = target.owner;
         let owner = owner.map_or_else(|| Cow::Owned(Owner::of(pod)), Cow::Borrowed);
-        let wishes = self.wishes(pod, target.namespace, &owner)?;
-        let (options, overlay) = (&wishes.options, wishes.overlay.as_ref());
-        let (proxy_config, proxy_config_json) = self.proxy_config(overlay, options);
-        let mode = options
-            .interception_mode
-            .unwrap_or(proxy_config.interception_mode);
-        let base = wishes.selection.base;
-        let names = template::container_names(base, mode, &self.config.values);
-        let spec = wishes.pod.spec.as_ref();
-        let overrides = spec.map(|spec| Overrides::of(spec, &names));
+        let Wishes {
+            pod,
+            selection,
+            layers,
+            options,
+            settings,
+            datadog,
+        } = self.wishes(pod, target, &owner)?;
+        let mode = options.interception_mode;
+        let mode = mode.unwrap_or(settings.config.interception_mode);
+        let (proxy_config, proxy_config_json) = self.written(settings.config, &options);
+        let names = template::container_names(selection.base, mode, &self.config.values);
+        let (overrides, identity) = self.overrides(&pod, &names, target);
         let plan = Plan {
-            pod: &wishes.pod,
-            selection: &wishes.selection,
-            layers: &wishes.layers,
+            pod: &pod,
+            selection: &selection,
+            layers: &layers,
             namespace: target.namespace,
             owner,
             values: &self.config.values,
@@ -161,16 +167,18 @@ impl Injector {
             injected_annotations: &self.config.injection.injected_annotations,
             traffic: &self.traffic,
             parameters: target.parameters,
-            native: base == Some(BuiltIn::Sidecar) && self.is_native(&wishes.pod, options, target),
+            identity,
+            native: selection.base == Some(BuiltIn::Sidecar)
+                && self.is_native(&pod, &options, target),
             status_port: proxy_config.status_port,
             proxy_config,
             proxy_config_json,
-            options,
-            datadog: &wishes.datadog,
-            overrides: &overrides.unwrap_or_default(),
+            options: &options,
+            datadog: &datadog,
+            overrides: &overrides,
         };
         let injected = Box::new(assemble(&plan));
-        let warnings = warnings::of_injected(&plan, overlay, &injected);
+        let warnings = warnings::of_injected(&plan, &settings.ignored, &injected);
         Ok(Injection {
             pod: injected,
             warnings,
@@ -181,7 +189,7 @@ impl Injector {
     fn wishes<'a>(
         &'a self,
         pod: &'a Pod,
-        namespace: &str,
+        target: &Target<'_>,
         owner: &Owner,
     ) -> Result<Wishes<'a>, InjectError> {
         let mut problems = Vec::new();
@@ -190,7 +198,7 @@ impl Injector {
         let selection = selection.unwrap_or_default();
         let facts = Facts {
             pod,
-            namespace,
+            namespace: target.namespace,
             owner,
             values: &self.config.values,
             mesh: &self.config.mesh,
@@ -206,7 +214,7 @@ impl Injector {
         let annotations = annotations(&pod);
         let (options, more) = PodOptions::parse(annotations);
         problems.extend(more);
-        let overlay = keep(self.overlay(annotations), &mut problems).flatten();
+        let settings = keep(self.settings(&pod, target), &mut problems);
         let traces_to_datadog = self.config.values.global.proxy.tracer == "datadog";
         let datadog = traces_to_datadog.then(|| annotations::datadog(annotations));
         let datadog = keep(datadog.transpose(), &mut problems).flatten();
@@ -218,7 +226,7 @@ impl Injector {
             selection,
             layers,
             options,
-            overlay,
+            settings: settings.unwrap_or_else(|| Settings::of(&self.proxy_config)),
             datadog: datadog.unwrap_or_default(),
         })
     }
@@ -240,42 +248,56 @@ impl Injector {
         Ok(Cow::Owned(selected))
     }
 
-    /// The installation's proxy configuration with the pod's laid over it, if the pod has one.
-    fn overlay(
-        &self,
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<Option<Parsed<ProxyConfig>>, Problem> {
-        let Some(yaml) = annotations.get(keys::PROXY_CONFIG) else {
-            return Ok(None);
-        };
-        let merged = self.proxy_config.merge(yaml).map_err(|error| Problem {
-            key: keys::PROXY_CONFIG.to_owned(),
-            value: yaml.clone(),
-            allowed: format!("YAML of Istio's ProxyConfig ({error})"),
-        })?;
-        Ok(Some(merged))
+    /// The installation's proxy configuration, with what resources and the pod say of it laid over it.
+    fn settings(&self, pod: &Pod, target: &Target<'_>) -> Result<Settings<'_>, Problem> {
+        let mut settings = Settings::of(&self.proxy_config);
+        let resources = &target.cluster.proxy_configs;
+        let root = self.config.mesh.root_namespace.as_str();
+        let own = (target.namespace != root).then_some(target.namespace);
+        for resource in [root].into_iter().chain(own) {
+            settings.lay_over(resources.of_namespace(resource));
+        }
+        if let Some(yaml) = annotations(pod).get(keys::PROXY_CONFIG) {
+            settings.merge(yaml)?;
+        }
+        let labels = pod.metadata.labels.as_ref().unwrap_or(&NO_ENTRIES);
+        settings.lay_over(resources.of_workload(target.namespace, labels));
+        Ok(settings)
     }
 
     /// The pod's proxy configuration, and its JSON.
-    fn proxy_config(
-        &self,
-        overlay: Option<&Parsed<ProxyConfig>>,
+    fn written<'a>(
+        &'a self,
+        mut config: Cow<'a, ProxyConfig>,
         options: &PodOptions,
-    ) -> (Cow<'_, ProxyConfig>, Cow<'_, str>) {
-        if overlay.is_none() && options.status_port.is_none() {
-            return (
-                Cow::Borrowed(&self.proxy_config),
-                Cow::Borrowed(&self.proxy_config_json),
-            );
-        }
-        let mut config = overlay
-            .map_or(&self.proxy_config, |overlay| &overlay.config)
-            .clone();
+    ) -> (Cow<'a, ProxyConfig>, Cow<'a, str>) {
         if let Some(port) = options.status_port {
-            config.status_port = port;
+            config.to_mut().status_port = port;
         }
-        let json = config.to_json().to_string();
-        (Cow::Owned(config), Cow::Owned(json))
+        let json = match &config {
+            Cow::Borrowed(_) => Cow::Borrowed(self.proxy_config_json.as_str()),
+            Cow::Owned(config) => Cow::Owned(config.to_json().to_string()),
+        };
+        (config, json)
+    }
+
+    /// The user's containers by the names of ours, and whom the proxy runs as where they do not say.
+    fn overrides(
+        &self,
+        pod: &Pod,
+        injected: &[&str],
+        target: &Target<'_>,
+    ) -> (Overrides, ProxyIdentity) {
+        let Some(spec) = &pod.spec else {
+            return Default::default();
+        };
+        let mut overrides = Overrides::of(spec, injected);
+        if !self.config.values.global.is_openshift() {
+            return (overrides, ProxyIdentity::default());
+        }
+        overrides.forget_shared_user(spec);
+        let namespaces = &target.cluster.namespaces;
+        (overrides, namespaces.identity_in(target.namespace))
     }
 
     /// Whether the proxy is a native sidecar: the pod's wish, else the installation's, else what its
@@ -287,7 +309,10 @@ impl Injector {
         let wanted = options.native.unwrap_or_else(|| match self.native {
             NativeSidecars::Always => true,
             NativeSidecars::Never => false,
-            NativeSidecars::Auto => target.kubelets.support_native(spec.node_name.as_deref()),
+            NativeSidecars::Auto => target
+                .cluster
+                .kubelets
+                .support_native(spec.node_name.as_deref()),
         });
         wanted && !spec.containers.iter().all(overrides::is_ours)
     }
@@ -300,8 +325,7 @@ struct Wishes<'a> {
     selection: Cow<'a, Selection>,
     layers: Layers,
     options: PodOptions,
-    /// The installation's proxy configuration with the pod's laid over it.
-    overlay: Option<Parsed<ProxyConfig>>,
+    settings: Settings<'a>,
     datadog: BTreeMap<String, String>,
 }
 
@@ -311,7 +335,7 @@ fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T>
 }
 
 fn annotations(pod: &Pod) -> &BTreeMap<String, String> {
-    pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS)
+    pod.metadata.annotations.as_ref().unwrap_or(&NO_ENTRIES)
 }
 
 #[cfg(test)]

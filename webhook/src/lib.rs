@@ -1,6 +1,7 @@
 //! Sidecar injection: a pure function from a pod to an injected pod, and a thin admission server
 //! round it. The library is also what injects by hand, without a server.
 //!
+//! - [`cluster`] is what there is to know of the cluster;
 //! - [`config`] reads Istio's ConfigMaps `istio-sidecar-injector` and `istio`;
 //! - [`Injector::inject`] decides about one pod and makes the injected one;
 //! - [`patch`] is the difference between the two, as RFC 6902 JSON Patch;
@@ -11,14 +12,17 @@
 //! another text, so it cannot change anything but its own value.
 
 pub mod annotations;
+pub mod cluster;
 pub mod config;
 pub mod decide;
 pub mod error;
 pub mod inject;
 pub mod native;
+pub mod openshift;
 pub mod owner;
 pub mod parameters;
 pub mod patch;
+pub mod proxy_configs;
 pub mod server;
 pub mod watch;
 
@@ -33,10 +37,12 @@ mod probes;
 mod prometheus;
 mod quantity;
 mod same;
+mod settings;
 mod status;
 mod template;
 mod warnings;
 
+pub use cluster::Cluster;
 pub use config::Config;
 pub use decide::{Decision, Reason, Step};
 pub use error::{InjectError, Problem};

@@ -20,6 +20,7 @@ use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::server::body::BodyBudget;
 use lateen_webhook::server::connection::Transport;
 use lateen_webhook::server::listener::{self, Limits, Service};
+use lateen_webhook::server::live::LiveCluster;
 use lateen_webhook::server::metrics::Metrics;
 use lateen_webhook::server::readiness::Readiness;
 use lateen_webhook::server::{Shared, routes, tls};
@@ -122,6 +123,8 @@ fn start_watches(
     let (injector_sender, injector) = watch::channel(None);
     let (certificate_sender, certificate) = watch::channel(None);
     let (kubelets_sender, kubelets) = watch::channel(None);
+    let (namespaces_sender, namespaces) = watch::channel(None);
+    let (proxy_configs_sender, proxy_configs) = watch::channel(None);
     let (bundles_sender, bundles) = watch::channel(None);
     let metrics = Arc::new(Metrics::default());
     let names = follow::configuration::Names {
@@ -157,6 +160,15 @@ fn start_watches(
         certificate_sender,
     ));
     watches.spawn(follow::nodes::follow(client.clone(), kubelets_sender));
+    watches.spawn(follow::namespaces::follow(
+        client.clone(),
+        injector.clone(),
+        namespaces_sender,
+    ));
+    watches.spawn(follow::proxy_configs::follow(
+        client.clone(),
+        proxy_configs_sender,
+    ));
     watches.spawn(follow::ca_bundle::follow(
         client.clone(),
         ours,
@@ -164,16 +176,21 @@ fn start_watches(
         bundles_sender,
     ));
     let config = tls::server_config(certificate.clone()).context("cannot set up TLS")?;
+    let cluster = LiveCluster {
+        kubelets,
+        namespaces,
+        proxy_configs,
+    };
     let readiness = Readiness {
         injector: injector.clone(),
-        kubelets: kubelets.clone(),
+        cluster: cluster.clone(),
         certificate,
         bundles,
         ending: ending.clone(),
     };
     let shared = Shared {
         injector,
-        kubelets,
+        cluster,
         metrics,
         readiness: Arc::new(readiness),
         bodies: Arc::new(BodyBudget::default()),

@@ -37,6 +37,27 @@ impl Overrides {
         }
     }
 
+    /// Forgets user and group of a proxy that has the user of an application's container. OpenShift
+    /// writes the same user into all containers, and redirection could not tell their traffic apart.
+    pub(crate) fn forget_shared_user(&mut self, spec: &PodSpec) {
+        let user = |container: &Container| container.security_context.as_ref()?.run_as_user;
+        let others = spec
+            .containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten());
+        let others: Vec<i64> = others
+            .filter(|other| !is_ours(other))
+            .filter_map(user)
+            .collect();
+        for own in self.containers.iter_mut().chain(&mut self.init_containers) {
+            let is_shared = user(own).is_some_and(|user| others.contains(&user));
+            if let Some(context) = own.security_context.as_mut().filter(|_| is_shared) {
+                context.run_as_user = None;
+                context.run_as_group = None;
+            }
+        }
+    }
+
     /// Takes them out of the pod.
     pub(crate) fn remove_from(&self, spec: &mut PodSpec) {
         let stays = |container: &Container| self.find(&container.name).is_none();

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use lateen_api::NotHonoured;
 use lateen_api::mesh::InterceptionMode;
-use lateen_api::{NotHonoured, Parsed, ProxyConfig};
 use lateen_wire::names;
 
 use crate::config::Config;
 use crate::config::templates::BuiltIn;
 use crate::decide::{Reason, decide_regardless_of, stated_wish};
 use crate::keys;
+use crate::settings::Ignored;
 use crate::template::Plan;
 
 const BOOTSTRAP: &str = "there is no Envoy to be set up";
@@ -91,17 +92,13 @@ pub(crate) fn of_skipped(
     warnings
 }
 
-/// One sentence for everything about an injected pod. `overlay` is what the pod says of its proxy's
-/// configuration.
-pub(crate) fn of_injected(
-    plan: &Plan<'_>,
-    overlay: Option<&Parsed<ProxyConfig>>,
-    injected: &Pod,
-) -> Vec<String> {
+/// One sentence for everything about an injected pod. `ignored` is what has no effect of what the pod
+/// says of its proxy's configuration.
+pub(crate) fn of_injected(plan: &Plan<'_>, ignored: &Ignored, injected: &Pod) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(unread_wish(plan.pod));
     warnings.extend(spelling::of_keys(plan.pod));
-    warnings.extend(overlay.into_iter().flat_map(of_overlay));
+    warnings.extend(of_ignored(ignored));
     if let Some(annotations) = &plan.pod.metadata.annotations {
         warnings.extend(of_annotations(annotations, plan));
     }
@@ -109,7 +106,7 @@ pub(crate) fn of_injected(
     if plan.selection.base == Some(BuiltIn::Sidecar) {
         warnings.extend(of_redirection(plan));
         warnings.extend(application::of_ports(plan));
-        warnings.extend(application::of_users(plan.pod));
+        warnings.extend(application::of_users(plan));
     }
     warnings.extend(of_dns(plan.pod));
     warnings
@@ -126,13 +123,13 @@ fn unread_wish(pod: &Pod) -> Option<String> {
     (!is_wish).then(|| format!("{key} has no effect: {wish:?} is neither true nor false{meant}"))
 }
 
-fn of_overlay(overlay: &Parsed<ProxyConfig>) -> impl Iterator<Item = String> {
+fn of_ignored(ignored: &Ignored) -> impl Iterator<Item = String> {
     let key = keys::PROXY_CONFIG;
-    let not_honoured = overlay.not_honoured.iter();
+    let not_honoured = ignored.not_honoured.iter();
     let not_honoured = not_honoured.map(move |NotHonoured { path, reason }| {
         format!("annotation {key}: field {path} has no effect: {reason}")
     });
-    let unknown = overlay.unknown.iter();
+    let unknown = ignored.unknown.iter();
     not_honoured
         .chain(unknown.map(move |path| format!("annotation {key}: there is no field {path}")))
 }

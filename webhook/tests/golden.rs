@@ -11,13 +11,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use lateen_api::Resource;
+use lateen_api::networking::ProxyConfig;
 use lateen_webhook::config::{Config, Sources};
 use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::openshift::Namespaces;
 use lateen_webhook::parameters::Parameters;
 use lateen_webhook::patch::{Patch, diff};
-use lateen_webhook::{Injector, Outcome, Target};
+use lateen_webhook::proxy_configs::ProxyConfigs;
+use lateen_webhook::{Cluster, Injector, Outcome, Target};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -31,6 +36,10 @@ struct Settings {
     namespace: String,
     /// Versions of kubelets by node.
     kubelets: BTreeMap<String, String>,
+    /// Annotations of namespaces.
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// `ProxyConfig` resources.
+    proxy_configs: Vec<Resource<ProxyConfig>>,
     /// What follows `/inject/` in the URL.
     url: String,
 }
@@ -43,6 +52,8 @@ impl Default for Settings {
             mesh: String::new(),
             namespace: "shop".to_owned(),
             kubelets: BTreeMap::from([("node".to_owned(), "v1.34.0".to_owned())]),
+            namespaces: BTreeMap::new(),
+            proxy_configs: Vec::new(),
             url: String::new(),
         }
     }
@@ -73,16 +84,33 @@ fn injector(settings: &Settings) -> Injector {
     Injector::new(config, NativeSidecars::Auto).unwrap()
 }
 
-fn outputs(pod: &Value, settings: &Settings) -> Outputs {
+fn cluster(settings: &Settings) -> Cluster {
     let mut kubelets = Kubelets::default();
     for (node, version) in &settings.kubelets {
         kubelets.insert(node, version);
     }
+    let mut namespaces = Namespaces::default();
+    for (namespace, annotations) in &settings.namespaces {
+        namespaces.insert(namespace, annotations);
+    }
+    let mut proxy_configs = ProxyConfigs::default();
+    for resource in &settings.proxy_configs {
+        proxy_configs.insert(resource);
+    }
+    Cluster {
+        kubelets: Arc::new(kubelets),
+        namespaces: Arc::new(namespaces),
+        proxy_configs: Arc::new(proxy_configs),
+    }
+}
+
+fn outputs(pod: &Value, settings: &Settings) -> Outputs {
+    let cluster = cluster(settings);
     let parameters = Parameters::parse(&settings.url);
     let target = Target {
         namespace: &settings.namespace,
         parameters: &parameters,
-        kubelets: &kubelets,
+        cluster: &cluster,
         owner: None,
     };
     let injector = injector(settings);

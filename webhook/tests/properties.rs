@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lateen_webhook::config::Sources;
-use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::parameters::Parameters;
-use lateen_webhook::{Config, Injector, Outcome, Target};
+use lateen_webhook::{Cluster, Config, Injector, Outcome, Target};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -202,7 +202,7 @@ templates:
 struct World {
     injector: Injector,
     parameters: Parameters,
-    kubelets: Kubelets,
+    cluster: Cluster,
 }
 
 impl World {
@@ -222,7 +222,7 @@ impl World {
         Self {
             injector,
             parameters: Parameters::default(),
-            kubelets: Kubelets::default(),
+            cluster: Cluster::default(),
         }
     }
 
@@ -230,7 +230,7 @@ impl World {
         let target = Target {
             namespace: "shop",
             parameters: &self.parameters,
-            kubelets: &self.kubelets,
+            cluster: &self.cluster,
             owner: None,
         };
         let typed: Pod = serde_json::from_value(pod.clone()).unwrap();

@@ -33,7 +33,7 @@ pub async fn run(connection: &Connection, options: &KubeInject, console: &Consol
     let target = Target {
         namespace: &settings.namespace,
         parameters: &Parameters::default(),
-        kubelets: &settings.kubelets,
+        cluster: &settings.cluster,
         owner: None,
     };
     let injected = kube_inject(&manifests, &injector, &target)

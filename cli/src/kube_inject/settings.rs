@@ -2,10 +2,12 @@
 //! has the say in the mesh configuration and the values, single files in what they are for, and the
 //! ConfigMaps of a revision in the rest.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
-use lateen_webhook::Injector;
+use lateen_webhook::{Cluster, Injector};
 use lateen_webhook::config::{Config, Policy, Sources};
-use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::native::NativeSidecars;
 use lateen_wire::names;
 
 use super::live::Live;
@@ -26,8 +28,8 @@ pub(super) struct Settings {
     values: String,
     /// Where pods are created whose manifest names no namespace.
     pub(super) namespace: String,
-    /// The kubelets, which decide whether native sidecars are possible.
-    pub(super) kubelets: Kubelets,
+    /// What there is to know of it.
+    pub(super) cluster: Cluster,
 }
 
 /// Those texts that files have.
@@ -61,7 +63,7 @@ impl Settings {
                     .namespace
                     .clone()
                     .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-                kubelets: Kubelets::default(),
+                cluster: Cluster::default(),
             });
         }
 
@@ -80,7 +82,10 @@ impl Settings {
                 .namespace
                 .clone()
                 .unwrap_or_else(|| client.default_namespace().to_owned()),
-            kubelets: live.kubelets(console).await,
+            cluster: Cluster {
+                kubelets: Arc::new(live.kubelets(console).await),
+                ..Cluster::default()
+            },
         })
     }
 

@@ -65,11 +65,17 @@ fn cluster_role(component: Component, values: &Values) -> ClusterRole {
                 &["list", "watch", "patch"],
             ),
         ],
-        Component::Injector => vec![
-            rule(CORE, &["nodes"], FOLLOW),
-            rule(ADMISSION, &[WEBHOOKS], FOLLOW),
-            keep_webhooks(&[&own(names::INJECTOR)]),
-        ],
+        Component::Injector => {
+            let on_openshift = values.global.platform.as_str() == "openshift";
+            let mut rules = vec![
+                rule(CORE, &["nodes"], FOLLOW),
+                rule("networking.istio.io", &["proxyconfigs"], FOLLOW),
+            ];
+            rules.extend(on_openshift.then(|| rule(CORE, &["namespaces"], FOLLOW)));
+            rules.push(rule(ADMISSION, &[WEBHOOKS], FOLLOW));
+            rules.push(keep_webhooks(&[&own(names::INJECTOR)]));
+            rules
+        }
     };
     ClusterRole {
         metadata: component.cluster_metadata(values, &cluster_role_name(component, values)),

@@ -79,6 +79,9 @@ pub struct Global {
     /// `meshNetworks.networks`.
     #[serde(default)]
     pub mesh_networks: Map<String, Value>,
+    /// `openshift`, or any other platform.
+    #[serde(default)]
+    pub platform: Text,
     /// The cluster's place among several.
     #[serde(default)]
     pub multi_cluster: MultiCluster,

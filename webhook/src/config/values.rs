@@ -89,6 +89,8 @@ pub struct Global {
     /// Name of the mesh in telemetry; empty is the trust domain.
     #[serde(rename = "meshID", deserialize_with = "text")]
     pub mesh_id: String,
+    /// The platform that the cluster is: `openshift`, or any other.
+    pub platform: String,
     /// Name of the network that pods are in; empty is none.
     #[serde(deserialize_with = "text")]
     pub network: String,
@@ -126,6 +128,7 @@ impl Default for Global {
             trust_bundle_name: String::new(),
             mount_mtls_certs: false,
             mesh_id: String::new(),
+            platform: String::new(),
             network: String::new(),
             multi_cluster: MultiCluster::default(),
             log_as_json: false,
@@ -140,6 +143,11 @@ impl Default for Global {
 }
 
 impl Global {
+    /// Whether namespaces say whom pods run as.
+    pub(crate) fn is_openshift(&self) -> bool {
+        self.platform == "openshift"
+    }
+
     /// Name of the cluster.
     pub(crate) fn cluster(&self) -> &str {
         let named = &self.multi_cluster.cluster_name;

@@ -13,7 +13,7 @@ fn inject(pod: Value, values: &str) -> Result<Outcome, InjectError> {
     let target = Target {
         namespace: "shop",
         parameters: &Parameters::default(),
-        kubelets: &Kubelets::default(),
+        cluster: &Cluster::default(),
         owner: None,
     };
     injector.inject(&serde_json::from_value(pod).unwrap(), &target)

@@ -1,6 +1,7 @@
 use super::*;
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::native::{Kubelets, NativeSidecars};
+use crate::native::NativeSidecars;
 use crate::parameters::Parameters;
 
 fn injected(manifests: &str) -> Result<Manifests, InjectError> {
@@ -8,7 +9,7 @@ fn injected(manifests: &str) -> Result<Manifests, InjectError> {
     let target = Target {
         namespace: "fallback",
         parameters: &Parameters::default(),
-        kubelets: &Kubelets::default(),
+        cluster: &Cluster::default(),
         owner: None,
     };
     kube_inject(manifests, &injector, &target)

@@ -1,12 +1,13 @@
 //! The admission server: what reaches the injector over the network, and what comes back.
 //!
 //! [`listener`] accepts connections, [`connection`] serves them to their end, [`tls`] says who we are, [`routes`] reads
-//! requests, [`review`] answers admission reviews, [`readiness`] and [`metrics`] tell others how we
+//! requests, [`live`] knows the cluster, [`review`] answers admission reviews, [`readiness`] and [`metrics`] tell others how we
 //! fare.
 
 pub mod body;
 pub mod connection;
 pub mod listener;
+pub mod live;
 pub mod metrics;
 pub mod readiness;
 pub mod review;
@@ -21,9 +22,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::inject::Injector;
-use crate::native::Kubelets;
 
 use self::body::BodyBudget;
+use self::live::LiveCluster;
 use self::metrics::Metrics;
 use self::readiness::Readiness;
 
@@ -32,8 +33,8 @@ use self::readiness::Readiness;
 pub struct Shared {
     /// The injector of the newest good configuration; `None` until there is one.
     pub injector: watch::Receiver<Option<Arc<Injector>>>,
-    /// The cluster's kubelets; `None` until it is known what they are.
-    pub kubelets: watch::Receiver<Option<Arc<Kubelets>>>,
+    /// The cluster.
+    pub cluster: LiveCluster,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whether requests should come here.

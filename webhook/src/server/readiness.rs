@@ -7,9 +7,9 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::live::LiveCluster;
 use super::tls::Certificate;
 use crate::inject::Injector;
-use crate::native::Kubelets;
 
 /// The `caBundle`s in the webhook configuration; `None` if there is no such configuration, and then
 /// nobody calls us.
@@ -20,8 +20,8 @@ pub type Bundles = Option<Vec<Vec<u8>>>;
 pub struct Readiness {
     /// The injector of the newest good configuration.
     pub injector: watch::Receiver<Option<Arc<Injector>>>,
-    /// The cluster's kubelets; `None` until it is known what they are.
-    pub kubelets: watch::Receiver<Option<Arc<Kubelets>>>,
+    /// The cluster.
+    pub cluster: LiveCluster,
     /// The certificate in use.
     pub certificate: watch::Receiver<Option<Arc<Certificate>>>,
     /// What the API server expects of us; outer `None` until it is known.
@@ -41,8 +41,8 @@ impl Readiness {
         if self.injector.borrow().is_none() {
             obstacles.push("no valid injection configuration has been read yet".to_owned());
         }
-        if self.kubelets.borrow().is_none() {
-            obstacles.push("the nodes have not been listed yet".to_owned());
+        if let Err(unknown) = self.cluster.now() {
+            obstacles.push(unknown.to_string());
         }
         match &*self.certificate.borrow() {
             None => obstacles.push("no valid certificate has been read yet".to_owned()),

@@ -179,15 +179,17 @@ fn review(shared: &Shared, question: Question, parameters: &Parameters) -> Vec<u
         let message = "the injector has no valid configuration; see its log";
         return refuse(shared, &answerer, &namespace, 503, message);
     };
-    let kubelets = shared.kubelets.borrow().clone();
-    let Some(kubelets) = kubelets else {
-        let message = "the injector has not listed the nodes yet; see its log";
-        return refuse(shared, &answerer, &namespace, 503, message);
+    let cluster = match shared.cluster.now() {
+        Ok(cluster) => cluster,
+        Err(unknown) => {
+            let message = format!("the injector is not ready: {unknown}; see its log");
+            return refuse(shared, &answerer, &namespace, 503, &message);
+        }
     };
     let target = Target {
         namespace: &namespace,
         parameters,
-        kubelets: &kubelets,
+        cluster: &cluster,
         owner: None,
     };
     match injector.inject(&pod, &target) {

@@ -3,8 +3,6 @@
 
 use k8s_openapi::api::core::v1::{PodSecurityContext, SecurityContext, Sysctl};
 
-use lateen_wire::names;
-
 use super::{Parts, Plan, proxy, volumes};
 
 /// Lets the proxy listen on ports below 1024 without being root.
@@ -12,11 +10,10 @@ const FIRST_UNPRIVILEGED_PORT: (&str, &str) = ("net.ipv4.ip_unprivileged_port_st
 
 /// What a gateway gets.
 pub(super) fn parts(plan: &Plan<'_>) -> Parts {
-    let user = Some(i64::from(names::PROXY_UID));
     let mut proxy = proxy::container(plan);
     proxy.security_context = Some(SecurityContext {
-        run_as_user: user,
-        run_as_group: user,
+        run_as_user: Some(plan.identity.user),
+        run_as_group: Some(plan.identity.group),
         ..SecurityContext::default()
     });
     proxy.resources = None;

@@ -28,6 +28,7 @@ use crate::annotations::traffic::TrafficDefaults;
 use crate::config::Values;
 use crate::config::templates::{BuiltIn, Selection};
 use crate::layers::Layers;
+use crate::openshift::ProxyIdentity;
 use crate::overrides::{self, Overrides};
 use crate::owner::Owner;
 use crate::parameters::Parameters;
@@ -57,6 +58,8 @@ pub(crate) struct Plan<'a> {
     /// Variables for Datadog's tracer.
     pub(crate) datadog: &'a BTreeMap<String, String>,
     pub(crate) overrides: &'a Overrides,
+    /// Whom the proxy runs as, unless somebody says otherwise.
+    pub(crate) identity: ProxyIdentity,
     pub(crate) native: bool,
     /// Port of the agent's status page; 0 if it has none.
     pub(crate) status_port: u16,
@@ -130,7 +133,7 @@ impl Plan<'_> {
         let wanted = self.overrides.proxy_user().filter(|user| *user != 0);
         match self.interception_mode() {
             InterceptionMode::Tproxy => i64::from(names::PROXY_UID),
-            _ => wanted.unwrap_or_else(|| i64::from(names::PROXY_UID)),
+            _ => wanted.unwrap_or(self.identity.user),
         }
     }
 
@@ -139,7 +142,7 @@ impl Plan<'_> {
         let wanted = self.overrides.proxy_group();
         match self.interception_mode() {
             InterceptionMode::Tproxy => i64::from(names::PROXY_UID),
-            _ => wanted.unwrap_or_else(|| i64::from(names::PROXY_UID)),
+            _ => wanted.unwrap_or(self.identity.group),
         }
     }
 

@@ -204,9 +204,9 @@ fn security_context(plan: &Plan<'_>) -> SecurityContext {
         }),
         privileged: Some(privileged),
         read_only_root_filesystem: Some(true),
-        run_as_group: Some(i64::from(names::PROXY_UID)),
+        run_as_group: Some(plan.identity.group),
         run_as_non_root: Some(!root),
-        run_as_user: Some(if root { 0 } else { i64::from(names::PROXY_UID) }),
+        run_as_user: Some(if root { 0 } else { plan.identity.user }),
         seccomp_profile: proxy.seccomp_profile.clone(),
         ..SecurityContext::default()
     }

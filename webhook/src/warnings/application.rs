@@ -2,8 +2,6 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use lateen_wire::names;
-
 use crate::annotations::RESERVED_PORTS;
 use crate::overrides::is_ours;
 use crate::template::Plan;
@@ -31,22 +29,21 @@ pub(super) fn of_ports(plan: &Plan<'_>) -> Vec<String> {
 }
 
 /// Containers whose traffic is taken for the proxy's.
-pub(super) fn of_users(pod: &Pod) -> Vec<String> {
-    let proxy = Some(i64::from(names::PROXY_UID));
-    let Some(spec) = &pod.spec else {
+pub(super) fn of_users(plan: &Plan<'_>) -> Vec<String> {
+    let proxy = plan.identity.user;
+    let Some(spec) = &plan.pod.spec else {
         return Vec::new();
     };
     let of_pod = spec.security_context.as_ref();
     let of_pod = of_pod.and_then(|context| context.run_as_user);
     let is_proxy = |container: &&Container| {
         let context = container.security_context.as_ref();
-        context.and_then(|context| context.run_as_user).or(of_pod) == proxy
+        context.and_then(|context| context.run_as_user).or(of_pod) == Some(proxy)
     };
     let warning = |container: &Container| {
         format!(
-            "container {:?} runs as user {}, the proxy's: its outbound traffic bypasses the mesh",
-            container.name,
-            names::PROXY_UID
+            "container {:?} runs as user {proxy}, the proxy's: its outbound traffic bypasses the mesh",
+            container.name
         )
     };
     containers(spec).filter(is_proxy).map(warning).collect()

@@ -3,9 +3,12 @@
 
 pub mod ca_bundle;
 pub mod certificate;
+mod collection;
 pub mod configuration;
 mod event;
+pub mod namespaces;
 pub mod nodes;
+pub mod proxy_configs;
 
 #[cfg(test)]
 mod api_server;

@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::core::{NotUsed, Object};
-use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::collection::{self, Collection};
 use crate::native::Kubelets;
 
 /// Nodes asked for at a time; they are large.
@@ -32,55 +31,26 @@ struct NodeInfo {
     kubelet_version: String,
 }
 
-/// Follows the nodes for ever. `kubelets` learns of them once they are all listed.
+impl Collection<NodeVersion> for Kubelets {
+    const OBJECTS: &'static str = "nodes";
+    const WITHOUT: &'static str =
+        "pods get native sidecars unless ENABLE_NATIVE_SIDECARS says otherwise";
+
+    fn insert(&mut self, node: &NodeVersion) {
+        Self::insert(self, &node.name_any(), version(node));
+    }
+
+    fn remove(&mut self, node: &NodeVersion) {
+        Self::remove(self, &node.name_any());
+    }
+}
+
+/// Follows the nodes for ever.
 pub async fn follow(client: Client, kubelets: watch::Sender<Option<Arc<Kubelets>>>) {
     let resource = kube::api::ApiResource::erase::<Node>(&());
     let api: Api<NodeVersion> = Api::all_with(client, &resource);
     let config = watcher::Config::default().page_size(PAGE);
-    let mut events = Box::pin(watcher(api, config).default_backoff());
-    let mut next = Kubelets::default();
-    loop {
-        match events.try_next().await {
-            Ok(Some(event)) => {
-                if apply(&mut next, event) {
-                    kubelets.send_if_modified(|current| replace(current, &next));
-                }
-            }
-            Ok(None) => return,
-            Err(error) if is_refused(&error) && kubelets.borrow().is_none() => {
-                kubelets.send_replace(Some(Arc::default()));
-                tracing::warn!(
-                    %error,
-                    "Nodes may not be listed: pods get native sidecars unless ENABLE_NATIVE_SIDECARS says otherwise. Trying again."
-                );
-            }
-            Err(error) => tracing::warn!(%error, "Cannot watch nodes; trying again."),
-        }
-    }
-}
-
-/// Takes an event over; answers whether the list is whole.
-fn apply(kubelets: &mut Kubelets, event: Event<NodeVersion>) -> bool {
-    let name = |node: &NodeVersion| node.metadata.name.clone().unwrap_or_default();
-    match event {
-        Event::Init => {
-            *kubelets = Kubelets::default();
-            false
-        }
-        Event::InitApply(node) => {
-            kubelets.insert(&name(&node), version(&node));
-            false
-        }
-        Event::InitDone => true,
-        Event::Apply(node) => {
-            kubelets.insert(&name(&node), version(&node));
-            true
-        }
-        Event::Delete(node) => {
-            kubelets.remove(&name(&node));
-            true
-        }
-    }
+    collection::follow(watcher(api, config).default_backoff(), kubelets).await;
 }
 
 fn version(node: &NodeVersion) -> &str {
@@ -88,20 +58,6 @@ fn version(node: &NodeVersion) -> &str {
         .as_ref()
         .map(|status| status.node_info.kubelet_version.as_str())
         .unwrap_or_default()
-}
-
-/// Nodes report every few seconds; only a change of what we keep counts.
-fn replace(current: &mut Option<Arc<Kubelets>>, next: &Kubelets) -> bool {
-    let differs = current.as_deref() != Some(next);
-    if differs {
-        *current = Some(Arc::new(next.clone()));
-    }
-    differs
-}
-
-/// Whether it is our rights that are missing, which may stay so for ever.
-fn is_refused(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
 #[cfg(test)]

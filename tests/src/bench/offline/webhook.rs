@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
-use lateen_webhook::Injector;
 use lateen_webhook::config::{Config, Sources};
-use lateen_webhook::native::{Kubelets, NativeSidecars};
+use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::server::body::BodyBudget;
 use lateen_webhook::server::connection::Transport;
 use lateen_webhook::server::listener::{self, Limits, Service};
+use lateen_webhook::server::live::LiveCluster;
 use lateen_webhook::server::metrics::Metrics;
 use lateen_webhook::server::readiness::Readiness;
 use lateen_webhook::server::tls::{self, Certificate};
 use lateen_webhook::server::{Shared, routes};
+use lateen_webhook::{Cluster, Injector};
 use lateen_wire::names;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -48,16 +49,16 @@ pub async fn serve(arguments: Arguments) -> Result<()> {
     let manifest = read(&arguments.manifest)?;
     let (_, injector) = watch::channel(Some(Arc::new(injector(&manifest)?)));
     let (_, certificate) = watch::channel(Some(Arc::new(certificate(folder)?)));
-    let (_, kubelets) = watch::channel(Some(Arc::new(Kubelets::default())));
+    let cluster = LiveCluster::fixed(Cluster::default());
     let config = tls::server_config(certificate.clone())?;
     let ending = CancellationToken::new();
     let shared = Shared {
         injector: injector.clone(),
-        kubelets: kubelets.clone(),
+        cluster: cluster.clone(),
         metrics: Arc::new(Metrics::default()),
         readiness: Arc::new(Readiness {
             injector,
-            kubelets,
+            cluster,
             certificate,
             bundles: watch::channel(Some(None)).1,
             ending: ending.clone(),

@@ -26,10 +26,12 @@ use tokio_util::sync::CancellationToken;
 use super::super::body::BodyBudget;
 use super::super::connection::Transport;
 use super::super::listener::{Limits, Service, serve};
+use super::super::live::LiveCluster;
 use super::super::metrics::Metrics;
 use super::super::readiness::{Bundles, Readiness};
 use super::super::tls::{self, Certificate};
 use super::super::{Shared, routes};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::inject::Injector;
 use crate::native::{Kubelets, NativeSidecars};
@@ -128,19 +130,23 @@ impl Server {
         let injector = Injector::new(Config::default(), NativeSidecars::Auto).unwrap();
         let (injector, injector_receiver) = watch::channel(Some(Arc::new(injector)));
         let (kubelets, kubelets_receiver) = watch::channel(Some(Arc::default()));
+        let cluster = LiveCluster {
+            kubelets: kubelets_receiver,
+            ..LiveCluster::fixed(Cluster::default())
+        };
         let (certificate, certificate_receiver) = watch::channel(Some(authority.certificate()));
         let (bundles, bundles_receiver) = watch::channel(Some(None));
         let ending = CancellationToken::new();
         let readiness = Readiness {
             injector: injector_receiver.clone(),
-            kubelets: kubelets_receiver.clone(),
+            cluster: cluster.clone(),
             certificate: certificate_receiver.clone(),
             bundles: bundles_receiver,
             ending: ending.clone(),
         };
         let shared = Shared {
             injector: injector_receiver,
-            kubelets: kubelets_receiver,
+            cluster,
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
             bodies: Arc::new(BodyBudget::default()),
