@@ -14,13 +14,9 @@ const SYSTEM: &str = "system";
 /// # Errors
 /// When a group cannot be made.
 pub(crate) fn make(node: &str) -> Result<Vec<PathBuf>> {
-    let mut joined = Vec::new();
-    for hierarchy in hierarchies()? {
-        hand_down_controllers(&hierarchy);
-        let group = make_group(&hierarchy, node)?;
-        joined.push(make_group(&group, SYSTEM)?.join("cgroup.procs"));
-    }
-    Ok(joined)
+    let hierarchies = hierarchies()?;
+    let made = hierarchies.iter().map(|hierarchy| make_in(hierarchy, node));
+    made.collect()
 }
 
 /// Removes the groups of `node`, whose processes have ended.
@@ -34,6 +30,12 @@ pub(crate) fn remove(node: &str) -> Result<()> {
         .try_for_each(|group| {
             remove_tree(&group).with_context(|| format!("Removing {}", group.display()))
         })
+}
+
+fn make_in(hierarchy: &Path, node: &str) -> Result<PathBuf> {
+    hand_down_controllers(hierarchy);
+    let group = make_group(hierarchy, node)?;
+    Ok(make_group(&group, SYSTEM)?.join("cgroup.procs"))
 }
 
 fn hierarchies() -> Result<Vec<PathBuf>> {
@@ -110,5 +112,57 @@ mod tests {
             found,
             ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified"].map(PathBuf::from)
         );
+    }
+
+    #[test]
+    fn version_2_alone_is_found() {
+        let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0\n";
+        assert_eq!(hierarchies_in(mounts), [PathBuf::from("/sys/fs/cgroup")]);
+    }
+
+    /// A folder with files as they are at the root of a hierarchy.
+    fn hierarchy(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn groups_of_version_1_have_processors_before_anybody_joins() {
+        let root = hierarchy(&[("cpuset.cpus", "0-1\n"), ("cpuset.mems", "0\n")]);
+        let join = make_in(root.path(), "node1").unwrap();
+        assert_eq!(join, root.path().join("node1/system/cgroup.procs"));
+        for group in ["node1", "node1/system"] {
+            let read = |file| fs::read_to_string(root.path().join(group).join(file)).unwrap();
+            assert_eq!(
+                (read("cpuset.cpus"), read("cpuset.mems")),
+                ("0-1\n".into(), "0\n".into())
+            );
+        }
+        assert!(!root.path().join("cgroup.subtree_control").exists());
+    }
+
+    #[test]
+    fn groups_of_version_2_get_every_controller() {
+        // The kernel adds up what is written; of a file the last is left.
+        let root = hierarchy(&[("cgroup.controllers", "cpuset cpu memory pids\n")]);
+        let join = make_in(root.path(), "node1").unwrap();
+        assert_eq!(join, root.path().join("node1/system/cgroup.procs"));
+        let handed_down = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
+        assert_eq!(handed_down, "+pids");
+        // The processes of a node are in no group that has others below it, which version 2 refuses.
+        assert!(!root.path().join("node1/cgroup.procs").exists());
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_with_everything_below_it() {
+        let root = hierarchy(&[]);
+        make_in(root.path(), "node1").unwrap();
+        fs::create_dir_all(root.path().join("node1/kubepods/burstable/pod1")).unwrap();
+        remove_tree(&root.path().join("node1")).unwrap();
+        remove_tree(&root.path().join("node1")).unwrap();
+        assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }
 }
