@@ -134,13 +134,19 @@ pub(super) async fn mesh_config(client: &Client, namespace: &str) -> Result<Vec<
     })
 }
 
-/// `namespaces a, b`, the first few by name.
+/// `namespace a` or `namespaces a, b`, the first few by name.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let noun = if names.len() == 1 {
+        "namespace"
+    } else {
+        "namespaces"
+    };
     let more = names.len().saturating_sub(NAMED);
     let named: Vec<&str> = names.take(NAMED).collect();
-    let mut text = format!("namespaces {}", named.join(", "));
+    let named = named.join(", ");
     if more > 0 {
-        text = format!("{text} and {more} more");
+        format!("{noun} {named} and {more} more")
+    } else {
+        format!("{noun} {named}")
     }
-    text
 }

@@ -108,7 +108,7 @@ async fn what_has_no_effect_is_told_where_it_is() {
     let expected = [
         (
             Level::Error,
-            "1 of kind AuthorizationPolicy would have no effect, in namespaces shop",
+            "1 of kind AuthorizationPolicy would have no effect, in namespace shop",
         ),
         (
             Level::Warning,
@@ -116,7 +116,7 @@ async fn what_has_no_effect_is_told_where_it_is() {
         ),
         (
             Level::Warning,
-            "there is no ambient mode, which the label of namespaces quiet asks for",
+            "there is no ambient mode, which the label of namespace quiet asks for",
         ),
     ];
     assert_eq!(
