@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lateen_webhook::{Cluster, Injector};
 use lateen_webhook::config::{Config, Policy, Sources};
 use lateen_webhook::native::NativeSidecars;
+use lateen_webhook::{Cluster, Injector};
 use lateen_wire::names;
 
 use super::live::Live;
