@@ -16,6 +16,9 @@
 //!   idle from here; one that was not drained before stops together with its application and stays
 //!   at least `MINIMUM_DRAIN_DURATION`, so that the application can still call out.
 //!
+//! A container of the application that is told to stop asks before, by a hook that the injector gives
+//! it, whether its callers have left ([`Drain::callers_leave`]).
+//!
 //! Every connection is followed by [`Drain::follow`], the only place that waits for a phase beside
 //! a connection.
 
@@ -32,6 +35,9 @@ use crate::config::DrainTimes;
 
 /// How long callers have to close idle connections before we do.
 const CALLERS_LEAVE: Duration = Duration::from_secs(1);
+/// Callers have left when nothing came for this long: word of the pod's end reaches their proxies in
+/// much less.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Where in its life the proxy is. Phases only move forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +73,19 @@ pub struct ActiveConnection {
     direction: Direction,
 }
 
+/// Counts a request to the application as in hand while it exists.
+#[derive(Debug)]
+pub struct RequestInHand(Arc<Active>);
+
+/// What became of the wait for callers to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Nothing is in hand and nothing comes any more.
+    Left,
+    /// They still come.
+    Stay,
+}
+
 /// Something that can be told to finish what it does and take nothing new.
 pub trait Graceful: Future {
     /// Asks once; the future must be polled on until it ends.
@@ -84,6 +103,10 @@ struct Active {
     inbound: AtomicUsize,
     outbound: AtomicUsize,
     none: Notify,
+    /// Requests that came to the application so far; an opaque connection counts as one.
+    requests: AtomicUsize,
+    /// Those of them that are not answered.
+    in_hand: AtomicUsize,
 }
 
 impl Drain {
@@ -129,6 +152,23 @@ impl Drain {
     #[must_use]
     pub fn active(&self, direction: Direction) -> usize {
         self.active.count(direction).load(Ordering::Relaxed)
+    }
+
+    /// Waits until no request is in hand and none has come for a while, at the longest `most`.
+    /// Callers leave by themselves: control tells those of the mesh that the pod ends, and others
+    /// are told with the next response.
+    pub async fn callers_leave(&self, most: Duration) -> Callers {
+        let deadline = Instant::now() + most;
+        let mut before = self.active.requests.load(Ordering::Relaxed);
+        while Instant::now() + QUIET <= deadline {
+            tokio::time::sleep(QUIET).await;
+            let now = self.active.requests.load(Ordering::Relaxed);
+            if now == before && self.active.in_hand.load(Ordering::Relaxed) == 0 {
+                return Callers::Left;
+            }
+            before = now;
+        }
+        Callers::Stay
     }
 
     /// Drives a connection to its end and asks it to finish once `phase` is reached.
@@ -184,6 +224,16 @@ impl Drain {
     }
 }
 
+impl ActiveConnection {
+    /// A request to the application has come; it is in hand until the guard is dropped.
+    #[must_use]
+    pub fn request(&self) -> RequestInHand {
+        self.active.requests.fetch_add(1, Ordering::Relaxed);
+        self.active.in_hand.fetch_add(1, Ordering::Relaxed);
+        RequestInHand(Arc::clone(&self.active))
+    }
+}
+
 impl Active {
     fn count(&self, direction: Direction) -> &AtomicUsize {
         match direction {
@@ -216,6 +266,12 @@ impl Drop for ActiveConnection {
         if self.active.total() == 0 {
             self.active.none.notify_waiters();
         }
+    }
+}
+
+impl Drop for RequestInHand {
+    fn drop(&mut self) {
+        self.0.in_hand.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -258,5 +314,31 @@ mod tests {
         let started = Instant::now();
         drain.close(TIMES).await;
         assert_eq!(started.elapsed(), TIMES.termination);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_have_left_when_nothing_is_in_hand_and_nothing_comes() {
+        let drain = Drain::new();
+        let connection = drain.enter(Direction::Inbound);
+        let in_hand = connection.request();
+        let (waiting, started) = (drain.clone(), Instant::now());
+        let waiting = tokio::spawn(async move { waiting.callers_leave(TIMES.termination).await });
+        tokio::time::sleep(2 * QUIET).await;
+        drop(in_hand);
+        drop(connection.request());
+        assert!(!waiting.is_finished());
+        assert_eq!(waiting.await.unwrap(), Callers::Left);
+        assert!(started.elapsed() >= 3 * QUIET && started.elapsed() <= 5 * QUIET);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_stay_do_not_hold_the_application_for_ever() {
+        let drain = Drain::new();
+        let connection = drain.enter(Direction::Inbound);
+        let _in_hand = connection.request();
+        let started = Instant::now();
+        let callers = drain.callers_leave(TIMES.termination).await;
+        assert_eq!(callers, Callers::Stay);
+        assert!(started.elapsed() <= TIMES.termination);
     }
 }

@@ -5,11 +5,13 @@
     reason = "tests fail by panicking"
 )]
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lateen_proxy::agent::{Agent, Context, Probes, Proxy, Targets};
 use lateen_proxy::config::AgentPorts;
+use lateen_proxy::drain::Callers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,6 +36,10 @@ impl Proxy for Recorder {
 
     fn drain(&self) {
         self.drains.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn callers_leave(&self) -> Pin<Box<dyn Future<Output = Callers> + Send>> {
+        Box::pin(std::future::ready(Callers::Left))
     }
 
     fn quit(&self) {
@@ -268,6 +274,15 @@ async fn drain_and_quit_are_posts_from_within_the_pod() {
     assert_eq!(bed.proxy.drains.load(Ordering::SeqCst), 1);
     assert_eq!(bed.proxy.quits.load(Ordering::SeqCst), 1);
     assert!(bed.addresses.admin.ip().is_loopback());
+}
+
+#[tokio::test]
+async fn the_hook_of_the_application_is_answered_when_callers_have_left() {
+    let bed = agent("{}", "{}").await;
+    let port = bed.addresses.status.port();
+    let (status, text) = ask(port, "GET /callers-left").await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with("\r\n\r\nCallers have left.\n"), "{text}");
 }
 
 #[tokio::test]

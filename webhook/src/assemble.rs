@@ -11,7 +11,7 @@ use lateen_wire::names;
 use crate::merge::lay_container;
 use crate::status::{self, Status};
 use crate::template::{Parts, Plan, literal, metadata, proxy};
-use crate::{probes, prometheus};
+use crate::{hold, probes, prometheus};
 
 /// The injected pod.
 pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
@@ -33,6 +33,9 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
     }
     let has_proxy = parts.proxy.is_some();
     add_to(spec, parts, plan);
+    if has_proxy && plan.holds_application_until_callers_leave() {
+        hold::hold(spec, plan.status_port);
+    }
 
     let annotations = pod.metadata.annotations.get_or_insert_default();
     if has_proxy && merges_metrics(plan) {

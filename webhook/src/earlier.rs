@@ -14,7 +14,7 @@ use lateen_wire::names;
 
 use crate::overrides::is_ours;
 use crate::status::Status;
-use crate::{probes, prometheus};
+use crate::{hold, probes, prometheus};
 
 /// The pod without an earlier injection; `None` if it shows no trace of one.
 pub(crate) fn without_injection(pod: &Pod) -> Option<Pod> {
@@ -33,6 +33,7 @@ pub(crate) fn without_injection(pod: &Pod) -> Option<Pod> {
     if let Some(probers) = told(probes::VARIABLE) {
         probes::restore(spec, &probers);
     }
+    hold::release(spec);
     let scrape = told(prometheus::VARIABLE);
     if let Some(annotations) = &mut pod.metadata.annotations {
         prometheus::restore(annotations, scrape.as_deref());

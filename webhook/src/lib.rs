@@ -28,6 +28,7 @@ pub mod watch;
 
 mod assemble;
 mod earlier;
+mod hold;
 mod keys;
 mod kube_inject;
 mod layers;

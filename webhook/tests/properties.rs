@@ -90,16 +90,26 @@ fn probe() -> impl Strategy<Value = Value> {
     })
 }
 
+fn hooks() -> impl Strategy<Value = Value> {
+    let run = json!({"exec": {"command": ["run"]}});
+    select(vec![
+        json!({"preStop": run}),
+        json!({"postStart": run}),
+        json!({"preStop": {"sleep": {"seconds": 1}}, "postStart": run}),
+    ])
+}
+
 fn container(name: String) -> impl Strategy<Value = Value> {
     (
         of(probe()),
         of(probe()),
         of(probe()),
+        of(hooks()),
         any::<bool>(),
         any::<bool>(),
     )
         .prop_map(
-            move |(readiness, liveness, startup, has_port, is_sidecar)| {
+            move |(readiness, liveness, startup, hooks, has_port, is_sidecar)| {
                 let mut container =
                     json!({"name": name, "image": "i", "new": format!("field of {name}")});
                 if has_port {
@@ -108,14 +118,15 @@ fn container(name: String) -> impl Strategy<Value = Value> {
                 if is_sidecar && name.starts_with("init") {
                     container["restartPolicy"] = json!("Always");
                 }
-                let probes = [
+                let fields = [
                     ("readinessProbe", readiness),
                     ("livenessProbe", liveness),
                     ("startupProbe", startup),
+                    ("lifecycle", hooks),
                 ];
-                for (field, probe) in probes {
-                    if let Some(probe) = probe {
-                        container[field] = probe;
+                for (field, value) in fields {
+                    if let Some(value) = value {
+                        container[field] = value;
                     }
                 }
                 container
@@ -207,7 +218,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(r#"{"global":{"tag":"1"}}"#, NativeSidecars::Auto)
+        let values = r#"{"global":{"tag":"1","proxy":{"holdApplicationUntilCallersLeave":true}}}"#;
+        Self::with(values, NativeSidecars::Auto)
     }
 
     fn with(values: &str, native: NativeSidecars) -> Self {
@@ -461,6 +473,23 @@ fn restore(container: &mut Value, original: &Value, probers: &Map<String, Value>
         }
         assert_eq!(prober["timeoutSeconds"], original[field]["timeoutSeconds"]);
         container[field] = original[field].clone();
+    }
+    restore_hooks(container, original);
+}
+
+fn restore_hooks(container: &mut Value, original: &Value) {
+    let fields = container.as_object_mut().unwrap();
+    let Some(hooks) = fields.get_mut("lifecycle").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if hooks
+        .get("preStop")
+        .is_some_and(|hook| hook["httpGet"]["path"] == "/callers-left")
+    {
+        hooks.remove("preStop");
+    }
+    if hooks.is_empty() && original.get("lifecycle").is_none() {
+        fields.remove("lifecycle");
     }
 }
 

@@ -58,5 +58,8 @@ pub const PROXY_UID: u32 = 1337;
 pub const INIT_CONTAINER: &str = "istio-init";
 /// Name of the container that checks redirection where a plugin of the container network programs it.
 pub const VALIDATION_CONTAINER: &str = "istio-validation";
+/// Path on the agent's status port that answers when callers have left the application: the hook before
+/// the end of containers that have none of their own.
+pub const CALLERS_LEFT: &str = "/callers-left";
 /// Name of the container of the proxy.
 pub const PROXY_CONTAINER: &str = "istio-proxy";

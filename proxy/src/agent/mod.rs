@@ -23,12 +23,14 @@ mod view;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::config::AgentPorts;
+use crate::drain::Callers;
 
 pub use self::probe::{ProbeError, Probes};
 pub use self::scrape::{Targets, TargetsError};
@@ -44,6 +46,8 @@ pub trait Proxy: Send + Sync + 'static {
     fn write_metrics(&self, text: &mut String);
     /// Begins the gentle phase of a drain.
     fn drain(&self);
+    /// Waits until callers have left the application, as far as they do.
+    fn callers_leave(&self) -> Pin<Box<dyn Future<Output = Callers> + Send>>;
     /// Ends the process once it has drained.
     fn quit(&self);
     /// The mesh certificate in use, without its key: identity, serial and validity.

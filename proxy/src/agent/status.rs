@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use lateen_wire::names;
 use tokio::net::TcpListener;
 use tracing::{debug, info};
 
@@ -13,6 +14,7 @@ use super::health::{READY, readiness};
 use super::metrics::{PATH as METRICS, TEXT_FORMAT};
 use super::prober::{self, Prober};
 use super::server::{self, Answer, is_local, plain, typed};
+use crate::drain::Callers;
 
 pub(crate) async fn serve(listener: TcpListener, context: Arc<Context>) {
     let prober = Prober::new(context.pod_address);
@@ -46,6 +48,7 @@ async fn answer(
             context.proxy.quit();
             plain(StatusCode::OK, "OK\n")
         }
+        (&Method::GET, names::CALLERS_LEFT) => callers_leave(context).await,
         (_, "/drain" | "/quitquitquit") => {
             plain(StatusCode::METHOD_NOT_ALLOWED, "Only POST is allowed.\n")
         }
@@ -54,6 +57,17 @@ async fn answer(
         }
         _ => plain(StatusCode::NOT_FOUND, "Not found.\n"),
     }
+}
+
+/// Answers when the application may be told to stop. The kubelet goes on whatever the status is.
+async fn callers_leave(context: &Context) -> Answer {
+    let callers = context.proxy.callers_leave().await;
+    info!(?callers, "A container of the application ends.");
+    let text = match callers {
+        Callers::Left => "Callers have left.\n",
+        Callers::Stay => "Callers still come; the time is up.\n",
+    };
+    plain(StatusCode::OK, text)
 }
 
 async fn probe(

@@ -1,10 +1,12 @@
 //! What the agent shows of a running proxy.
 
+use std::pin::Pin;
+
 use nix::sys::signal::{Signal, raise};
 use serde_json::{Value, json};
 
 use super::Proxy;
-use crate::drain::{Direction, Phase};
+use crate::drain::{Callers, Direction, Phase};
 use crate::shared::Shared;
 
 impl Proxy for Shared {
@@ -27,6 +29,11 @@ impl Proxy for Shared {
 
     fn drain(&self) {
         self.drain.begin();
+    }
+
+    fn callers_leave(&self) -> Pin<Box<dyn Future<Output = Callers> + Send>> {
+        let (drain, most) = (self.drain.clone(), self.config.drain.termination);
+        Box::pin(async move { drain.callers_leave(most).await })
     }
 
     fn quit(&self) {

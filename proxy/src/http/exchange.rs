@@ -13,6 +13,7 @@ use super::grpc::{self, MessageCounter};
 use super::headers;
 use super::request_body::Source;
 use crate::access_log::{AccessLog, Line};
+use crate::drain::RequestInHand;
 use crate::metrics::{Flag, Flags, HttpKey, HttpRecord, RequestProtocol, Telemetry};
 use crate::upstream::ActiveRequest;
 
@@ -33,6 +34,7 @@ pub struct Exchange {
     response_messages: Option<MessageCounter>,
     key: HttpKey,
     active: Option<ActiveRequest>,
+    in_hand: Option<RequestInHand>,
     log: Option<(AccessLog, Box<Line>)>,
     recorded: bool,
 }
@@ -60,6 +62,7 @@ impl Exchange {
                 flags: Flags::NONE,
             },
             active: None,
+            in_hand: None,
             log: None,
             recorded: false,
         })
@@ -83,6 +86,16 @@ impl Exchange {
     /// Who takes the record.
     pub fn set_recorder(&mut self, recorder: Arc<dyn Record>) {
         self.recorder = Some(recorder);
+    }
+
+    /// The drain counts the request as in hand until the end.
+    pub fn set_in_hand(&mut self, in_hand: RequestInHand) {
+        self.in_hand = Some(in_hand);
+    }
+
+    /// The request has become a stream that may last for ever: it is not waited for.
+    pub fn out_of_hand(&mut self) {
+        self.in_hand = None;
     }
 
     /// The endpoint counts the request as active until the end.
@@ -169,6 +182,7 @@ impl Exchange {
     fn record(&mut self) {
         self.recorded = true;
         self.active = None;
+        self.in_hand = None;
         let (request_body, request_messages) = self.request.counts();
         if self.is_grpc() && self.key.grpc_status.is_none() && self.key.code != 0 {
             let mapped = match StatusCode::from_u16(self.key.code) {

@@ -48,6 +48,7 @@ impl Requests {
         let mut exchange = Exchange::begin(&request);
         self.begin_log(&mut exchange, &request);
         exchange.set_recorder(Arc::clone(&self.peer) as _);
+        exchange.set_in_hand(self.accepted.connection.request());
         if let Err(reason) = http::authority(&request) {
             return self.reply(Reply::bad_request(reason), exchange);
         }
@@ -148,6 +149,7 @@ impl Requests {
         if let Some((upgrade, client)) = upgrade
             && upgrade.is_granted(response.status())
         {
+            exchange.out_of_hand();
             let connection = Arc::clone(&self.accepted.connection);
             return http::splice(client, response, exchange, connection);
         }

@@ -13,6 +13,8 @@ use crate::tls::Alpn;
 /// Carries a connection to its end.
 pub(super) async fn carry(accepted: &Accepted, client: Stream, peer: Peer, server: Option<Stream>) {
     let record = Record::begin(line(accepted, &client));
+    // It came; how long it lasts is between its two ends, and does not hold the application.
+    drop(accepted.connection.request());
     let carried = async {
         let server = match server {
             Some(server) => server,

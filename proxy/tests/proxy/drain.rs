@@ -1,12 +1,14 @@
 //! The end of a proxy's life, seen by its callers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use lateen_proxy::config::DrainTimes;
-use lateen_proxy::drain::{Direction, Drain, Phase};
+use lateen_proxy::drain::{Callers, Direction, Drain, Phase};
 use lateen_wire::lateen::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::support::app::App;
@@ -51,6 +53,45 @@ async fn callers_are_asked_to_leave_and_none_of_their_requests_fails() {
     // New connections are still taken while endpoints withdraw.
     let mut late = Http1::new(pair.dial_inbound().await);
     assert_eq!(late.get("draining", "/").await.status, 200);
+}
+
+/// An application that has requests in hand until `answers` are released.
+async fn slow_app(answers: &Arc<Semaphore>) -> App {
+    let answers = Arc::clone(answers);
+    App::tcp(move |mut stream| {
+        let answers = Arc::clone(&answers);
+        async move {
+            let mut bytes = [0; 1024];
+            while let Ok(1..) = stream.read(&mut bytes).await {
+                answers.acquire().await.unwrap().forget();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_application_is_held_while_it_has_a_request_in_hand() {
+    let answers = Arc::new(Semaphore::new(0));
+    let pair = Pair::start("draining", Protocol::Http, slow_app(&answers).await).await;
+    let mut caller = pair.http().await;
+    let (drain, connections) = (pair.server.shared.drain.clone(), pair.app.connections());
+    let request = tokio::spawn(async move { caller.get("draining", "/").await.status });
+    until("the application has the request", || {
+        pair.app.connections() > connections
+    })
+    .await;
+    let longest = Duration::from_secs(60);
+    let held = drain.callers_leave(longest);
+    let mut held = std::pin::pin!(held);
+    // Twice as long as callers that have left need to be gone.
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut held).await;
+    assert!(early.is_err(), "{early:?}");
+    answers.add_permits(1);
+    assert_eq!(request.await.unwrap(), 200);
+    assert_eq!(soon("the hook's answer", held).await, Callers::Left);
 }
 
 #[tokio::test]

@@ -165,6 +165,16 @@ impl Plan<'_> {
             || self.values.global.proxy.hold_application_until_proxy_starts
     }
 
+    /// Containers of the application stop only when their callers have left.
+    pub(crate) fn holds_application_until_callers_leave(&self) -> bool {
+        let wanted = self
+            .values
+            .global
+            .proxy
+            .hold_application_until_callers_leave;
+        wanted && self.status_port != 0
+    }
+
     /// The pod's network, if it has a name: the pod's own label wins.
     pub(crate) fn network(&self) -> Option<&str> {
         let labels = self.pod.metadata.labels.as_ref();

@@ -37,6 +37,9 @@ pub struct Proxy {
     pub lifecycle: Option<Lifecycle>,
     /// Containers of the application start only when the proxy is ready.
     pub hold_application_until_proxy_starts: bool,
+    /// Containers of the application are told to stop only when their callers have left. A field of
+    /// our own, which Istio's values do not have: false unless set.
+    pub hold_application_until_callers_leave: bool,
     /// Port of the agent's status page.
     pub status_port: u16,
     /// `initialDelaySeconds` of the proxy's readiness probe.
@@ -82,6 +85,7 @@ impl Default for Proxy {
             resources: default_resources(),
             lifecycle: None,
             hold_application_until_proxy_starts: false,
+            hold_application_until_callers_leave: false,
             status_port: ports::STATUS,
             readiness_initial_delay_seconds: 0,
             readiness_period_seconds: 15,
