@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use super::door::Caller;
@@ -31,7 +31,7 @@ pub(super) fn pages(state: Monitoring) -> Router {
 }
 
 async fn only_from_loopback(
-    ConnectInfo(Caller(address)): ConnectInfo<Caller>,
+    Extension(Caller(address)): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -9,10 +9,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tracing::error;
 
 use super::debug;
-use super::door::{Caller, Door};
 use crate::discovery::Connections;
 use crate::metrics::Metrics;
 use crate::snapshot::store::Store;
@@ -77,14 +75,6 @@ pub struct Monitoring {
     pub readiness: Arc<Readiness>,
 }
 
-/// Serves pages until the process ends, also while it is stopping.
-pub async fn serve_pages(door: Door, pages: Router) {
-    let pages = pages.into_make_service_with_connect_info::<Caller>();
-    if let Err(error) = axum::serve(door, pages).await {
-        error!(%error, "Serving HTTP pages failed.");
-    }
-}
-
 /// The pages of port 8080.
 pub fn health(readiness: Arc<Readiness>) -> Router {
     Router::new()
@@ -129,11 +119,11 @@ async fn metrics(State(state): State<Monitoring>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::extract::ConnectInfo;
     use axum::http::Request;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::serve::door::Caller;
     use crate::snapshot::Cluster;
 
     async fn ask(path: &str, from: &str) -> StatusCode {
@@ -147,7 +137,7 @@ mod tests {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.parse().unwrap();
         let caller = Caller(from.parse().unwrap());
-        request.extensions_mut().insert(ConnectInfo(caller));
+        request.extensions_mut().insert(caller);
         pages.oneshot(request).await.unwrap().status()
     }
 
