@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Pod;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::patch::Patch;
 
@@ -154,8 +155,7 @@ impl Answerer {
     /// The object may be stored as it is, or with a patch. The warnings are for whoever stores it.
     #[must_use]
     pub fn allow(&self, patch: Option<&Patch>, warnings: &[String]) -> Vec<u8> {
-        let patch = patch.and_then(|patch| serde_json::to_vec(patch).ok());
-        let patch = patch.map(|patch| STANDARD.encode(patch));
+        let patch = patch.and_then(encoded);
         self.write(&Response {
             uid: &self.0.uid,
             allowed: true,
@@ -194,6 +194,17 @@ impl Answerer {
     }
 }
 
+/// A patch in base64, as JSON. It is the most of an answer and has nothing to be escaped: as a text it
+/// would be searched for that letter by letter.
+fn encoded(patch: &Patch) -> Option<Box<RawValue>> {
+    let patch = serde_json::to_vec(patch).ok()?;
+    let mut json = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);
+    json.push('"');
+    STANDARD.encode_string(patch, &mut json);
+    json.push('"');
+    RawValue::from_string(json).ok()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
@@ -208,7 +219,7 @@ struct Response<'a> {
     uid: &'a str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
