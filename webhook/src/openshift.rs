@@ -85,25 +85,28 @@ mod tests {
     #[test]
     fn proxies_run_as_the_last_of_each_range() {
         let usual = (1337, 1337);
-        let cases: [(&[(&str, &str)], (i64, i64)); 7] = [
-            (&[], usual),
+        let cases = [
+            (None, None, usual),
             (
-                &[(USERS, "1000620000/10000")],
+                Some("1000620000/10000"),
+                None,
                 (1_000_629_999, 1_000_629_999),
             ),
-            (&[(USERS, "2000-2999")], (2999, 2999)),
-            (&[(USERS, "2000-2999"), (GROUPS, "5/2,900/9")], (2999, 6)),
-            (&[(GROUPS, "5/2")], (1337, 6)),
-            (&[(USERS, "all"), (GROUPS, "")], usual),
-            (&[(USERS, "4294967295/2"), (GROUPS, "9-8")], usual),
+            (Some("2000-2999"), None, (2999, 2999)),
+            (Some("2000-2999"), Some("5/2,900/9"), (2999, 6)),
+            (None, Some("5/2"), (1337, 6)),
+            (Some("all"), Some(""), usual),
+            (Some("4294967295/2"), Some("9-8"), usual),
         ];
-        for (annotations, expected) in cases {
-            let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-            let annotations = annotations.iter().map(text).collect();
+        for (users, groups, expected) in cases {
+            let annotations = [(USERS, users), (GROUPS, groups)].into_iter();
+            let text =
+                |(key, value): (&str, Option<&str>)| Some((key.to_owned(), value?.to_owned()));
+            let annotations = annotations.filter_map(text).collect();
             let mut namespaces = Namespaces::default();
             namespaces.insert("shop", &annotations);
             let ProxyIdentity { user, group } = namespaces.identity_in("shop");
-            assert_eq!((user, group), expected, "{annotations:?}");
+            assert_eq!((user, group), expected, "{users:?} {groups:?}");
             namespaces.remove("shop");
             assert_eq!(namespaces.identity_in("shop"), ProxyIdentity::default());
         }

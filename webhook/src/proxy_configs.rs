@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn resource(name: &str, created: &str, spec: Value) -> Resource<networking::ProxyConfig> {
+    fn resource(name: &str, created: &str, spec: &Value) -> Resource<networking::ProxyConfig> {
         let resource = json!({
             "apiVersion": "networking.istio.io/v1beta1", "kind": "ProxyConfig",
             "metadata": {"namespace": "shop", "name": name, "creationTimestamp": created},
@@ -124,22 +124,22 @@ mod tests {
     fn the_oldest_of_those_that_fit_counts() {
         let web = json!({"matchLabels": {"app": "web"}});
         let all = [
-            resource("new", "2026-02-02T00:00:00Z", json!({"concurrency": 2})),
-            resource("old", "2026-01-01T00:00:00Z", json!({"concurrency": 1})),
+            resource("new", "2026-02-02T00:00:00Z", &json!({"concurrency": 2})),
+            resource("old", "2026-01-01T00:00:00Z", &json!({"concurrency": 1})),
             resource(
                 "b",
                 "2026-01-01T00:00:00Z",
-                json!({"selector": web, "concurrency": 4}),
+                &json!({"selector": web, "concurrency": 4}),
             ),
             resource(
                 "a",
                 "2026-01-01T00:00:00Z",
-                json!({"selector": web, "concurrency": 3}),
+                &json!({"selector": web, "concurrency": 3}),
             ),
             resource(
                 "none",
                 "2020-01-01T00:00:00Z",
-                json!({"selector": {}, "concurrency": 5}),
+                &json!({"selector": {}, "concurrency": 5}),
             ),
         ];
         let mut configs = ProxyConfigs::default();
