@@ -66,7 +66,10 @@ pub(crate) fn read(kind: &'static str, text: &str) -> Result<Value, Error> {
 }
 
 /// The checked type of a tree, and the paths of the fields that the type does not have.
-pub(crate) fn check<T: DeserializeOwned>(
+///
+/// # Errors
+/// When a field has a value it cannot have; the error names both.
+pub fn check<T: DeserializeOwned>(
     kind: &'static str,
     value: &Value,
 ) -> Result<(T, Vec<String>), Error> {

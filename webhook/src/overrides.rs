@@ -94,7 +94,7 @@ impl Overrides {
         let Some(text) = annotations.get(keys::OVERRIDES) else {
             return Ok(Self::default());
         };
-        serde_json::from_str(text).map_err(|error| Problem {
+        serde_json::from_slice(text.as_bytes()).map_err(|error| Problem {
             key: keys::OVERRIDES.to_owned(),
             value: text.clone(),
             allowed: format!("what an injector has written, or nothing at all ({error})"),

@@ -136,7 +136,8 @@ impl Overlay {
     ) -> Result<PodOverlay, String> {
         let mut tree = self.tree.clone();
         fill(&mut tree, value_of)?;
-        serde_json::from_value(tree).map_err(|error| error.to_string())
+        let checked = document::check(SOURCE, &tree).map_err(|error| error.to_string())?;
+        Ok(checked.0)
     }
 }
 
