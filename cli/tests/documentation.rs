@@ -1,7 +1,5 @@
 //! Every command that the documentation tells people to type is one that the command line has.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use clap::Parser;

@@ -19,11 +19,7 @@ use crate::hooks;
 use crate::manifest::tag::TAG_LABEL;
 
 /// Removes a tag. The revision without a name gets back what the tag `default` took over.
-pub(super) async fn run(
-    client: &Client,
-    options: &RemoveTag,
-    console: &Console,
-) -> Result<()> {
+pub(super) async fn run(client: &Client, options: &RemoveTag, console: &Console) -> Result<()> {
     let (started, tag) = (Instant::now(), &options.tag);
     let users = namespaces(client, tag).await?;
     if !users.is_empty() && !options.skip_confirmation {
