@@ -25,7 +25,7 @@ pub(crate) const SERVICE_TIME: HeaderName =
     HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// Between two proxies only.
-const HOP_BY_HOP: [HeaderName; 5] = [
+static HOP_BY_HOP: [HeaderName; 5] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
@@ -33,7 +33,7 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     NOT_EXECUTED,
 ];
 /// Istio's exchange of metadata: peers are looked up by address here.
-const PEER_METADATA: [HeaderName; 2] = [
+static PEER_METADATA: [HeaderName; 2] = [
     HeaderName::from_static("x-envoy-peer-metadata"),
     HeaderName::from_static("x-envoy-peer-metadata-id"),
 ];
@@ -60,6 +60,11 @@ pub fn prepare_response(headers: &mut HeaderMap) {
 }
 
 fn strip(headers: &mut HeaderMap) {
+    // Most messages have none of them: a look at the names there are costs less than a search for
+    // each.
+    if !headers.keys().any(ends_here) {
+        return;
+    }
     // Of two framings the chunked one was read (RFC 9112, section 6.3).
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
@@ -81,6 +86,11 @@ fn strip(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.iter().chain(&PEER_METADATA) {
         headers.remove(name);
     }
+}
+
+/// Whether a header is for the next proxy only.
+fn ends_here(name: &HeaderName) -> bool {
+    *name == header::CONNECTION || HOP_BY_HOP.contains(name) || PEER_METADATA.contains(name)
 }
 
 /// What `Connection` may name, but not take away: a client could otherwise remove what the mesh

@@ -44,6 +44,24 @@ fn hop_by_hop_headers_are_taken_off_and_trailers_are_kept() {
 }
 
 #[test]
+fn each_hop_by_hop_header_is_taken_off_where_it_is_the_only_one() {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+        "x-envoy-peer-metadata",
+        "x-envoy-peer-metadata-id",
+        "x-lateen-not-executed",
+    ] {
+        let mut headers = headers(&[("server", "app"), (name, "value")]);
+        prepare_response(&mut headers);
+        assert_eq!(headers.len(), 1, "{name} is left");
+    }
+}
+
+#[test]
 fn the_authority_is_the_targets_or_else_the_host_headers() {
     let host = Request::get("/a")
         .header("host", "reviews:9080")
