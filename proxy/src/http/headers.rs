@@ -1,8 +1,6 @@
 //! Headers that end at the proxy, and those it adds (RFC 9110, section 7.6; Istio's and Envoy's
 //! `x-envoy-*` and `x-request-id`).
 
-use std::fmt::Write;
-
 use http::header::{self, HeaderName};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
@@ -220,22 +218,18 @@ fn to_http2(parts: &mut request::Parts) -> Result<(), http::Error> {
 /// A random UUID (RFC 9562, version 4).
 #[must_use]
 pub fn request_id() -> HeaderValue {
-    let random = fastrand::u128(..);
     let (version, variant) = (0xf_u128 << 76, 0x3_u128 << 62);
-    let uuid = random & !version & !variant | 0x4 << 76 | 0x2 << 62;
-    let mut text = String::with_capacity(36);
-    let part = |shift: u32, digits: u32| uuid >> shift & ((1u128 << (digits * 4)) - 1);
-    let written = write!(
-        text,
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        part(96, 8),
-        part(80, 4),
-        part(64, 4),
-        part(48, 4),
-        part(0, 12)
-    );
-    debug_assert!(written.is_ok(), "writing to a string does not fail");
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    let mut left = fastrand::u128(..) & !version & !variant | 0x4 << 76 | 0x2 << 62;
+    let mut text = [b'-'; 36];
+    // By hand, from the last digit on: a formatter takes five times as long for every request.
+    for (place, digit) in text.iter_mut().enumerate().rev() {
+        if !matches!(place, 8 | 13 | 18 | 23) {
+            let value = (left & 0xf) as u8;
+            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+            left >>= 4;
+        }
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 /// Bytes of a request's header section, as HTTP/1 would write it.

@@ -201,6 +201,12 @@ fn request_ids_are_uuids_and_differ() {
         (36, b'4', 4)
     );
     assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+    for (place, digit) in text.bytes().enumerate() {
+        match place {
+            8 | 13 | 18 | 23 => assert_eq!(digit, b'-', "{text}"),
+            _ => assert!(matches!(digit, b'0'..=b'9' | b'a'..=b'f'), "{text}"),
+        }
+    }
     assert_ne!(one, other);
 }
 
