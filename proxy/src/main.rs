@@ -24,7 +24,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 )]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_SETTINGS: &[u8; 100] =
-    b"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:5000,thp:never,narenas:2,lg_tcache_max:13\0";
+    b"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:5000,thp:never,narenas:1,lg_tcache_max:13\0";
 
 fn main() -> ExitCode {
     let command = match Command::read(std::env::args_os().skip(1)) {
