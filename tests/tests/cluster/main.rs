@@ -6,6 +6,7 @@
 )]
 
 mod abuse;
+mod acceptance;
 mod api_server;
 mod balance;
 mod bookinfo;
