@@ -75,7 +75,8 @@ fn rewrite_container(
 /// Undoes [`rewrite`]: brings back the probes and hooks that `probers`, the value of [`VARIABLE`],
 /// tells of, as far as they still ask the agent.
 pub(crate) fn restore(spec: &mut PodSpec, probers: &str) {
-    let Ok(mut probers) = serde_json::from_str::<BTreeMap<String, Prober>>(probers) else {
+    let Ok(mut probers) = serde_json::from_slice::<BTreeMap<String, Prober>>(probers.as_bytes())
+    else {
         return;
     };
     let init_containers = spec.init_containers.iter_mut().flatten();
