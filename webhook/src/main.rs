@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use kube::Client;
+use kube::{Client, Config};
 use tikv_jemallocator::Jemalloc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,9 +73,10 @@ async fn main() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a second provider of cryptography is in the program"))?;
-    let client = Client::try_default()
-        .await
-        .context("cannot reach the Kubernetes API")?;
+    let client = Config::incluster()
+        .map_err(anyhow::Error::from)
+        .and_then(|config| Ok(Client::try_from(config)?))
+        .context("cannot reach the Kubernetes API of the cluster that this pod is in")?;
 
     let ending = CancellationToken::new();
     let mut watches = JoinSet::new();
