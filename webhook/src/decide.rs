@@ -21,6 +21,10 @@ const SYSTEM_NAMESPACES: [&str; 4] = [
     "local-path-storage",
 ];
 
+/// Label of nodes with their operating system.
+const OPERATING_SYSTEM: &str = "kubernetes.io/os";
+const WINDOWS: &str = "windows";
+
 static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 /// Whether a pod is injected, and by which rule.
@@ -36,6 +40,9 @@ pub struct Decision {
 /// with "because".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The pod is for Windows, where there is no sidecar. A rule of our own: Istio's injector makes a
+    /// pod of it that the API server refuses.
+    OperatingSystem,
     /// The pod is in the network of its node, which must not be redirected.
     HostNetwork,
     /// The namespace belongs to Kubernetes itself.
@@ -53,6 +60,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::OperatingSystem => "the pod is for Windows",
             Self::HostNetwork => "the pod uses the network of its node",
             Self::SystemNamespace => "the namespace belongs to Kubernetes",
             Self::Pod => "label or annotation sidecar.istio.io/inject of the pod says so",
@@ -78,6 +86,7 @@ impl fmt::Display for Step {
             return self.rule.fmt(formatter);
         }
         formatter.write_str(match self.rule {
+            Reason::OperatingSystem => "the pod is for Linux",
             Reason::HostNetwork => "the pod has a network of its own",
             Reason::SystemNamespace => "the namespace does not belong to Kubernetes",
             Reason::Pod => {
@@ -135,6 +144,7 @@ fn steps<'a>(
 ) -> impl Iterator<Item = Step> + 'a {
     let labels = pod.metadata.labels.as_ref().unwrap_or(&NO_LABELS);
     let rules = [
+        Reason::OperatingSystem,
         Reason::HostNetwork,
         Reason::SystemNamespace,
         Reason::Pod,
@@ -145,6 +155,7 @@ fn steps<'a>(
     rules.into_iter().map(move |rule| Step {
         rule,
         inject: match rule {
+            Reason::OperatingSystem => is_for_windows(pod).then_some(false),
             Reason::HostNetwork => uses_node_network(pod).then_some(false),
             Reason::SystemNamespace => SYSTEM_NAMESPACES.contains(&namespace).then_some(false),
             Reason::Pod => wish(pod),
@@ -157,6 +168,16 @@ fn steps<'a>(
             Reason::Policy => Some(config.policy == Policy::Enabled),
         },
     })
+}
+
+fn is_for_windows(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let selected = spec.node_selector.iter().flatten();
+    let mut selected = selected.filter(|(label, _)| *label == OPERATING_SYSTEM);
+    spec.os
+        .as_ref()
+        .is_some_and(|system| system.name == WINDOWS)
+        || selected.any(|(_, system)| system == WINDOWS)
 }
 
 fn uses_node_network(pod: &Pod) -> bool {

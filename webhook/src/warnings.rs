@@ -81,12 +81,15 @@ pub(crate) fn of_skipped(
     let mut warnings = Vec::new();
     warnings.extend(unread_wish(pod));
     warnings.extend(spelling::of_keys(pod));
-    let decision = decide_regardless_of(Reason::HostNetwork, pod, namespace, &config.injection);
-    if reason == Reason::HostNetwork && decision.inject {
+    let obstacle = match reason {
+        Reason::HostNetwork => ", whose traffic must not be redirected",
+        Reason::OperatingSystem => ", for which there is none",
+        _ => return warnings,
+    };
+    if decide_regardless_of(reason, pod, namespace, &config.injection).inject {
         let key = names::INJECT;
         warnings.push(format!(
-            "no sidecar: the pod uses the network of its node, whose traffic must not be redirected; \
-             label {key}=false says that this is meant"
+            "no sidecar: {reason}{obstacle}; label {key}=false says that this is meant"
         ));
     }
     warnings

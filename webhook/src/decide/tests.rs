@@ -53,13 +53,24 @@ fn the_pod_s_label_beats_its_annotation_and_both_beat_the_policy() {
 }
 
 #[test]
-fn nodes_networks_and_system_namespaces_are_never_injected() {
+fn pods_that_cannot_have_a_sidecar_and_system_namespaces_are_never_injected() {
     let mut host = pod(Some("true"), None);
     host["spec"] = json!({"hostNetwork": true, "containers": []});
     assert_eq!(
         decided(host, "shop", &config("")),
         (false, Reason::HostNetwork)
     );
+    for spec in [
+        json!({"os": {"name": "windows"}, "containers": []}),
+        json!({"nodeSelector": {"kubernetes.io/os": "windows"}, "containers": []}),
+    ] {
+        let mut windows = pod(Some("true"), None);
+        windows["spec"] = spec;
+        assert_eq!(
+            decided(windows, "shop", &config("")),
+            (false, Reason::OperatingSystem)
+        );
+    }
     for namespace in SYSTEM_NAMESPACES {
         let result = decided(pod(Some("true"), None), namespace, &config(""));
         assert_eq!(result, (false, Reason::SystemNamespace));
@@ -116,10 +127,11 @@ fn an_explanation_ends_with_the_rule_that_decides() {
         assert!(before.iter().all(|step| step.inject.is_none()));
         steps.iter().map(Step::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(explained(pod(None, None)).len(), 6);
+    assert_eq!(explained(pod(None, None)).len(), 7);
     assert_eq!(
         explained(pod(Some("false"), None)),
         [
+            "the pod is for Linux",
             "the pod has a network of its own",
             "the namespace does not belong to Kubernetes",
             "label or annotation sidecar.istio.io/inject of the pod says so",
