@@ -6,17 +6,20 @@
 //! the same, the oldest counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::DynamicObject;
 
 use lateen_api::mesh::ProxyImage;
 use lateen_api::networking;
-use lateen_api::{ProxyConfig, Resource};
+use lateen_api::resource::read_spec;
+use lateen_api::{Error, ProxyConfig};
 
 /// All resources of a cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProxyConfigs {
-    by_namespace: BTreeMap<String, BTreeMap<String, Dated>>,
+    by_namespace: BTreeMap<String, BTreeMap<String, Arc<Dated>>>,
 }
 
 /// One resource.
@@ -27,22 +30,28 @@ struct Dated {
 }
 
 impl ProxyConfigs {
-    /// Notes a resource.
-    pub fn insert(&mut self, resource: &Resource<networking::ProxyConfig>) {
+    /// Notes a resource. One that cannot be read changes nothing: what was read of it before stays.
+    ///
+    /// # Errors
+    /// When a field has a value it cannot have.
+    pub fn note(&mut self, resource: &DynamicObject) -> Result<(), Error> {
+        let spec = read_spec(resource)?;
         let (namespace, name) = key(resource);
-        let dated = Dated {
-            created: resource.metadata.creation_timestamp.clone(),
-            spec: resource.spec.clone(),
-        };
+        let created = resource.metadata.creation_timestamp.clone();
+        let dated = Arc::new(Dated { created, spec });
         let of_namespace = self.by_namespace.entry(namespace).or_default();
         of_namespace.insert(name, dated);
+        Ok(())
     }
 
     /// Forgets a resource.
-    pub fn remove(&mut self, resource: &Resource<networking::ProxyConfig>) {
+    pub fn forget(&mut self, resource: &DynamicObject) {
         let (namespace, name) = key(resource);
         if let Some(of_namespace) = self.by_namespace.get_mut(&namespace) {
             of_namespace.remove(&name);
+            if of_namespace.is_empty() {
+                self.by_namespace.remove(&namespace);
+            }
         }
     }
 
@@ -79,7 +88,7 @@ impl ProxyConfigs {
     }
 }
 
-fn key(resource: &Resource<networking::ProxyConfig>) -> (String, String) {
+fn key(resource: &DynamicObject) -> (String, String) {
     let metadata = &resource.metadata;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     (text(&metadata.namespace), text(&metadata.name))
@@ -111,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn resource(name: &str, created: &str, spec: &Value) -> Resource<networking::ProxyConfig> {
+    fn resource(name: &str, created: &str, spec: &Value) -> DynamicObject {
         let resource = json!({
             "apiVersion": "networking.istio.io/v1beta1", "kind": "ProxyConfig",
             "metadata": {"namespace": "shop", "name": name, "creationTimestamp": created},
@@ -143,7 +152,9 @@ mod tests {
             ),
         ];
         let mut configs = ProxyConfigs::default();
-        all.iter().for_each(|resource| configs.insert(resource));
+        for resource in &all {
+            configs.note(resource).unwrap();
+        }
         let concurrency = |spec: Option<&networking::ProxyConfig>| spec?.concurrency;
         let labels = |app: &str| BTreeMap::from([("app".to_owned(), app.to_owned())]);
         assert_eq!(concurrency(configs.of_namespace("shop")), Some(1));
@@ -156,7 +167,25 @@ mod tests {
             concurrency(configs.of_workload("shop", &labels("db"))),
             None
         );
-        configs.remove(&all[1]);
+        configs.forget(&all[1]);
         assert_eq!(concurrency(configs.of_namespace("shop")), Some(2));
+    }
+
+    #[test]
+    fn what_cannot_be_read_changes_nothing_and_is_in_nobodys_way() {
+        let mut configs = ProxyConfigs::default();
+        let good = resource("all", "2026-01-01T00:00:00Z", &json!({"concurrency": 1}));
+        configs.note(&good).unwrap();
+        let before = configs.clone();
+        for wrong in [json!({"concurrency": 5_000_000_000_u64}), json!("text")] {
+            let wrong = resource("all", "2026-01-01T00:00:00Z", &wrong);
+            assert!(configs.note(&wrong).is_err());
+            assert_eq!(configs, before);
+        }
+        let mut bare = good.clone();
+        bare.data = json!({});
+        configs.note(&bare).unwrap();
+        configs.forget(&bare);
+        assert_eq!(configs, ProxyConfigs::default());
     }
 }

@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lateen_api::Resource;
-use lateen_api::networking::ProxyConfig;
+use kube::core::DynamicObject;
 use lateen_webhook::config::{Config, Sources};
 use lateen_webhook::native::{Kubelets, NativeSidecars};
 use lateen_webhook::openshift::Namespaces;
@@ -39,7 +38,7 @@ struct Settings {
     /// Annotations of namespaces.
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// `ProxyConfig` resources.
-    proxy_configs: Vec<Resource<ProxyConfig>>,
+    proxy_configs: Vec<DynamicObject>,
     /// What follows `/inject/` in the URL.
     url: String,
 }
@@ -95,7 +94,7 @@ fn cluster(settings: &Settings) -> Cluster {
     }
     let mut proxy_configs = ProxyConfigs::default();
     for resource in &settings.proxy_configs {
-        proxy_configs.insert(resource);
+        proxy_configs.note(resource).unwrap();
     }
     Cluster {
         kubelets: Arc::new(kubelets),

@@ -12,7 +12,7 @@ use super::{Column, Kind, Spec, schema};
 use crate::{extensions, networking, security, telemetry};
 
 /// Kinds that Lateen acts on. Everything else carries a warning.
-const SUPPORTED: &[&str] = &[];
+const SUPPORTED: &[&str] = &["ProxyConfig"];
 
 /// The definition of every kind, sorted by name.
 #[must_use]

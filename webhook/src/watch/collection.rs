@@ -11,7 +11,7 @@ pub(super) trait Collection<O>: Clone + Default + PartialEq {
     /// How the objects are called in the log.
     const OBJECTS: &'static str;
     /// What becomes of pods if the objects may not be listed, or nobody has defined their kind.
-    const WITHOUT: &'static str;
+    const MEANING_IF_REFUSED: &'static str;
 
     /// Notes an object that is new or has changed.
     fn insert(&mut self, object: &O);
@@ -38,7 +38,7 @@ pub(super) async fn follow<O, C: Collection<O>>(
             Ok(None) => return,
             Err(error) if is_refused(&error) && known.borrow().is_none() => {
                 known.send_replace(Some(Arc::default()));
-                let meaning = C::WITHOUT;
+                let meaning = C::MEANING_IF_REFUSED;
                 tracing::warn!(objects, %error, meaning, "Cannot list objects; going on without and trying again.");
             }
             Err(error) => tracing::warn!(objects, %error, "Cannot watch objects; trying again."),

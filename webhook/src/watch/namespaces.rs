@@ -14,7 +14,7 @@ use crate::openshift::Namespaces;
 
 impl Collection<PartialObjectMeta<Namespace>> for Namespaces {
     const OBJECTS: &'static str = "namespaces";
-    const WITHOUT: &'static str = "proxies run as user 1337, which OpenShift may refuse";
+    const MEANING_IF_REFUSED: &'static str = "proxies run as user 1337, which OpenShift may refuse";
 
     fn insert(&mut self, namespace: &PartialObjectMeta<Namespace>) {
         Self::insert(self, &namespace.name_any(), namespace.annotations());

@@ -33,7 +33,7 @@ struct NodeInfo {
 
 impl Collection<NodeVersion> for Kubelets {
     const OBJECTS: &'static str = "nodes";
-    const WITHOUT: &'static str =
+    const MEANING_IF_REFUSED: &'static str =
         "pods get native sidecars unless ENABLE_NATIVE_SIDECARS says otherwise";
 
     fn insert(&mut self, node: &NodeVersion) {

@@ -2,31 +2,36 @@
 
 use std::sync::Arc;
 
+use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use lateen_api::networking::ProxyConfig;
-use lateen_api::resource::{Resource, api_resource};
+use lateen_api::resource::api_resource;
 use tokio::sync::watch;
 
 use super::collection::{self, Collection};
 use crate::proxy_configs::ProxyConfigs;
 
-impl Collection<Resource<ProxyConfig>> for ProxyConfigs {
+/// Objects are read one by one: a wrong one, which a schema may let pass, must not keep all others away.
+impl Collection<DynamicObject> for ProxyConfigs {
     const OBJECTS: &'static str = "proxyconfigs.networking.istio.io";
-    const WITHOUT: &'static str = "ProxyConfig resources have no effect";
+    const MEANING_IF_REFUSED: &'static str = "ProxyConfig resources have no effect";
 
-    fn insert(&mut self, resource: &Resource<ProxyConfig>) {
-        Self::insert(self, resource);
+    fn insert(&mut self, resource: &DynamicObject) {
+        if let Err(error) = self.note(resource) {
+            let (namespace, name) = (resource.namespace(), resource.name_any());
+            tracing::warn!(?namespace, name, %error, "A ProxyConfig cannot be read and changes nothing.");
+        }
     }
 
-    fn remove(&mut self, resource: &Resource<ProxyConfig>) {
-        Self::remove(self, resource);
+    fn remove(&mut self, resource: &DynamicObject) {
+        self.forget(resource);
     }
 }
 
 /// Follows the resources for ever.
 pub async fn follow(client: Client, configs: watch::Sender<Option<Arc<ProxyConfigs>>>) {
-    let api: Api<Resource<ProxyConfig>> = Api::all_with(client, &api_resource::<ProxyConfig>());
+    let api: Api<DynamicObject> = Api::all_with(client, &api_resource::<ProxyConfig>());
     let events = watcher(api, watcher::Config::default());
     collection::follow(events.default_backoff(), configs).await;
 }
@@ -60,7 +65,11 @@ mod tests {
         let list = json!({
             "kind": "ProxyConfigList", "apiVersion": "networking.istio.io/v1beta1",
             "metadata": {"resourceVersion": "1"},
-            "items": [{"metadata": {"namespace": "shop", "name": "all"}, "spec": {"concurrency": 3}}],
+            "items": [
+                {"metadata": {"namespace": "shop", "name": "all"}, "spec": {"concurrency": 3}},
+                {"metadata": {"namespace": "shop", "name": "bare"}},
+                {"metadata": {"namespace": "shop", "name": "wrong"}, "spec": {"concurrency": -3}},
+            ],
         });
         let configs = learnt(200, list).await;
         let spec = configs.of_namespace("shop").unwrap();
