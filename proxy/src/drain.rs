@@ -38,6 +38,12 @@ const CALLERS_LEAVE: Duration = Duration::from_secs(1);
 /// Callers have left when nothing came for this long: word of the pod's end reaches their proxies in
 /// much less.
 const QUIET: Duration = Duration::from_millis(500);
+/// How long a container that ends with its pod is held at most, in good time for what it does itself
+/// with the rest of the pod's grace period,
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+/// and one that may be replaced in a pod that lives on, whose callers have no cause to leave. By then
+/// the kubelet has had the proxy drained too, if it is the pod that ends.
+const LONGEST_HOLD_ALIVE: Duration = Duration::from_secs(2);
 
 /// Where in its life the proxy is. Phases only move forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,21 +160,27 @@ impl Drain {
         self.active.count(direction).load(Ordering::Relaxed)
     }
 
-    /// Waits until no request is in hand and none has come for a while, at the longest `most`.
-    /// Callers leave by themselves: control tells those of the mesh that the pod ends, and others
-    /// are told with the next response.
-    pub async fn callers_leave(&self, most: Duration) -> Callers {
-        let deadline = Instant::now() + most;
+    /// Waits until no request is in hand and none has come for a while, but not for ever. Callers
+    /// leave by themselves: control tells those of the mesh that the pod ends, and others are told
+    /// with the next response.
+    pub async fn callers_leave(&self) -> Callers {
+        let started = Instant::now();
         let mut before = self.active.requests.load(Ordering::Relaxed);
-        while Instant::now() + QUIET <= deadline {
+        loop {
             tokio::time::sleep(QUIET).await;
             let now = self.active.requests.load(Ordering::Relaxed);
             if now == before && self.active.in_hand.load(Ordering::Relaxed) == 0 {
                 return Callers::Left;
             }
             before = now;
+            let longest = match self.phase() {
+                Phase::Serving => LONGEST_HOLD_ALIVE,
+                Phase::Draining | Phase::Closing => LONGEST_HOLD,
+            };
+            if started.elapsed() >= longest {
+                return Callers::Stay;
+            }
         }
-        Callers::Stay
     }
 
     /// Drives a connection to its end and asks it to finish once `phase` is reached.
@@ -322,7 +334,7 @@ mod tests {
         let connection = drain.enter(Direction::Inbound);
         let in_hand = connection.request();
         let (waiting, started) = (drain.clone(), Instant::now());
-        let waiting = tokio::spawn(async move { waiting.callers_leave(TIMES.termination).await });
+        let waiting = tokio::spawn(async move { waiting.callers_leave().await });
         tokio::time::sleep(2 * QUIET).await;
         drop(in_hand);
         drop(connection.request());
@@ -336,9 +348,11 @@ mod tests {
         let drain = Drain::new();
         let connection = drain.enter(Direction::Inbound);
         let _in_hand = connection.request();
-        let started = Instant::now();
-        let callers = drain.callers_leave(TIMES.termination).await;
-        assert_eq!(callers, Callers::Stay);
-        assert!(started.elapsed() <= TIMES.termination);
+        for longest in [LONGEST_HOLD_ALIVE, LONGEST_HOLD] {
+            let started = Instant::now();
+            assert_eq!(drain.callers_leave().await, Callers::Stay);
+            assert_eq!(started.elapsed(), longest);
+            drain.begin();
+        }
     }
 }

@@ -62,7 +62,8 @@ async fn answer(
 /// Answers when the application may be told to stop. The kubelet goes on whatever the status is.
 async fn callers_leave(context: &Context) -> Answer {
     let callers = context.proxy.callers_leave().await;
-    info!(?callers, "A container of the application ends.");
+    // Anybody may ask.
+    debug!(?callers, "A container of the application may end.");
     let text = match callers {
         Callers::Left => "Callers have left.\n",
         Callers::Stay => "Callers still come; the time is up.\n",

@@ -32,8 +32,8 @@ impl Proxy for Shared {
     }
 
     fn callers_leave(&self) -> Pin<Box<dyn Future<Output = Callers> + Send>> {
-        let (drain, most) = (self.drain.clone(), self.config.drain.termination);
-        Box::pin(async move { drain.callers_leave(most).await })
+        let drain = self.drain.clone();
+        Box::pin(async move { drain.callers_leave().await })
     }
 
     fn quit(&self) {

@@ -94,7 +94,7 @@ impl Exchange {
     }
 
     /// The request has become a stream that may last for ever: it is not waited for.
-    pub fn out_of_hand(&mut self) {
+    pub fn release_in_hand(&mut self) {
         self.in_hand = None;
     }
 

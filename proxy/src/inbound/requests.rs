@@ -149,7 +149,7 @@ impl Requests {
         if let Some((upgrade, client)) = upgrade
             && upgrade.is_granted(response.status())
         {
-            exchange.out_of_hand();
+            exchange.release_in_hand();
             let connection = Arc::clone(&self.accepted.connection);
             return http::splice(client, response, exchange, connection);
         }

@@ -83,8 +83,8 @@ async fn the_application_is_held_while_it_has_a_request_in_hand() {
         pair.app.connections() > connections
     })
     .await;
-    let longest = Duration::from_secs(60);
-    let held = drain.callers_leave(longest);
+    drain.begin();
+    let held = drain.callers_leave();
     let mut held = std::pin::pin!(held);
     // Twice as long as callers that have left need to be gone.
     let early = tokio::time::timeout(Duration::from_secs(1), &mut held).await;

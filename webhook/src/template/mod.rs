@@ -172,7 +172,7 @@ impl Plan<'_> {
             .global
             .proxy
             .hold_application_until_callers_leave;
-        wanted && self.status_port != 0
+        wanted && self.native && self.status_port != 0
     }
 
     /// The pod's network, if it has a name: the pod's own label wins.
