@@ -204,7 +204,12 @@ fn security_context(plan: &Plan<'_>) -> SecurityContext {
         }),
         privileged: Some(privileged),
         read_only_root_filesystem: Some(true),
-        run_as_group: Some(plan.identity.group),
+        // As root it is known by its group, which is the number that redirection leaves alone.
+        run_as_group: Some(if root {
+            plan.proxy_user()
+        } else {
+            plan.identity.group
+        }),
         run_as_non_root: Some(!root),
         run_as_user: Some(if root { 0 } else { plan.identity.user }),
         seccomp_profile: proxy.seccomp_profile.clone(),
