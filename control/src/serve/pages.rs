@@ -1,19 +1,19 @@
-//! Serves pages over plain HTTP/1.1. Whoever connects and asks nothing is not waited for: the room
-//! behind a door is for those who ask.
+//! Serves pages over plain HTTP/1.1, one to a connection. Nobody is waited for for long, neither to ask
+//! nor to take the answer: the room behind a door is for those who come next.
 
 use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::door::{Caller, Door, Held};
 
-/// How long a client may take to say what it wants, also after an answer. Longer than the time between
-/// two probes of a kubelet and two visits of a Prometheus with usual settings.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a client may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves pages until the process ends, also while it is stopping.
 pub async fn serve_pages(door: Door, pages: Router) {
@@ -22,8 +22,10 @@ pub async fn serve_pages(door: Door, pages: Router) {
         let caller = Caller(address.ip().to_canonical());
         let pages = pages.clone().layer(Extension(caller));
         tokio::spawn(async move {
-            if let Err(error) = converse(stream, pages).await {
-                debug!(%address, %error, "A client of our pages was cut off.");
+            match timeout(PATIENCE, converse(stream, pages)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%address, %error, "A client of our pages went early."),
+                Err(_) => debug!(%address, "A client of our pages took too long and is cut off."),
             }
         });
     }
@@ -31,8 +33,7 @@ pub async fn serve_pages(door: Door, pages: Router) {
 
 async fn converse(stream: Held, pages: Router) -> hyper::Result<()> {
     http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages))
         .await
 }
@@ -62,7 +63,7 @@ mod tests {
     #[tokio::test]
     async fn pages_know_who_asks() {
         let mut client = visit().await;
-        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
         client.write_all(request).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
