@@ -49,16 +49,12 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Pod {
 
 /// One of our containers among what custom templates say of it, and with what the user says on top.
 fn customised(ours: Container, plan: &Plan<'_>) -> Container {
-    let name = ours.name.clone();
-    let of_it = |layers: &[Container]| {
-        let mut layers = layers.to_vec();
-        layers.retain(|layer| layer.name == name);
-        layers
+    let of_it = |layers: &[Container]| -> Vec<Container> {
+        let layers = layers.iter().filter(|layer| layer.name == ours.name);
+        layers.cloned().collect()
     };
-    let (below, above) = (
-        of_it(&plan.layers.below_proxy),
-        of_it(&plan.layers.above_proxy),
-    );
+    let below = of_it(&plan.layers.below_proxy);
+    let above = of_it(&plan.layers.above_proxy);
     let layers = below.into_iter().chain([ours]).chain(above);
     let lay = |mut under, over| {
         lay_container(&mut under, over);

@@ -146,6 +146,7 @@ mod tests {
         });
         assert_eq!(laid(under, over), expected);
     }
+
     #[test]
     fn a_name_of_a_port_is_of_the_port_on_top() {
         let port = |name: &str, number: u16| json!({"name": name, "containerPort": number});

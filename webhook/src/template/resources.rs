@@ -22,8 +22,10 @@ pub(super) fn resolve(
     shared: Option<&ResourceRequirements>,
 ) -> ResourceRequirements {
     let mut resources = match shared {
-        Some(_) => ResourceRequirements::default(),
-        None => defaults.clone(),
+        Some(shared) if *shared != ResourceRequirements::default() => {
+            ResourceRequirements::default()
+        }
+        _ => defaults.clone(),
     };
     let wishes = [
         ("cpu", &options.cpu, &options.cpu_limit),
@@ -85,10 +87,13 @@ mod tests {
 
     #[test]
     fn what_containers_share_leaves_wishes_alone() {
-        let shared = ResourceRequirements::default();
+        let shared = serde_json::from_value(json!({"limits": {"cpu": "1"}})).unwrap();
         let resolved = |cpu| resolved_within(Some(&shared), cpu, None);
         assert_eq!(resolved(None), json!({}));
         assert_eq!(resolved(Some("3")), json!({"requests": {"cpu": "3"}}));
+        let nothing = ResourceRequirements::default();
+        let alone = resolved_within(None, None, None);
+        assert_eq!(resolved_within(Some(&nothing), None, None), alone);
     }
 
     #[test]
