@@ -37,6 +37,9 @@ impl Image {
 /// The tag of the samples' images, which follows the version of Bookinfo that they work like.
 pub(crate) const SAMPLES_TAG: &str = "1.20.3";
 
+/// Istio's domain.
+const ISTIO: &str = "istio.io";
+
 /// The tags that Bookinfo's images had in the releases of Istio, so that their manifests run.
 const ISTIO_TAGS: [&str; 8] = [
     "1.20.3", "1.20.2", "1.20.1", "1.19.1", "1.18.0", "1.17.0", "1.16.4", "1.16.2",
@@ -85,8 +88,10 @@ pub(crate) fn samples() -> Vec<Image> {
         aliases,
     };
     let bookinfo = |name: &'static str| {
-        let aliases = ISTIO_TAGS.map(|tag| format!("istio/{name}:{tag}"));
-        sample(name, aliases.to_vec())
+        // The hubs of Istio's releases, before and since they have a registry of their own.
+        let hubs = ["istio".to_owned(), format!("registry.{ISTIO}/release")];
+        let names = hubs.map(|hub| ISTIO_TAGS.map(|tag| format!("{hub}/{name}:{tag}")));
+        sample(name, names.concat())
     };
     vec![
         bookinfo("examples-bookinfo-productpage-v1"),
