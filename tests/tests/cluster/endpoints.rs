@@ -1,7 +1,5 @@
 //! What a change of a Service's endpoints does to requests and to what is open.
 
-mod rollout;
-
 use std::time::Duration;
 
 use anyhow::{Result, ensure};

@@ -1,4 +1,4 @@
-//! What users fear: revisions that change under load, and parts of the mesh that go away. These tests run alone,
+//! What users fear: roll-outs under load, and parts of the mesh that go away. These tests run alone,
 //! after the others, and leave the mesh healthy.
 #![allow(
     clippy::unwrap_used,
@@ -13,4 +13,5 @@ mod control;
 mod mesh;
 mod outage;
 mod revision;
+mod rollout;
 mod webhook;

@@ -3,7 +3,8 @@
 //!
 //! Two programs of tests wait for minutes while little happens: that of the local cluster itself,
 //! and the one that takes control away. They run beside the others, on clusters of their own. The
-//! disruptive tests begin when the parallel ones have ended, and have their cluster to themselves.
+//! disruptive tests begin when the parallel ones have ended, and have their cluster to themselves;
+//! the roll-outs have the machine to themselves.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -40,7 +41,19 @@ const PARALLEL: Run = Run {
 const DISRUPTIVE: Run = Run {
     stage: "cluster: disruptive tests",
     program: "disruptive",
-    arguments: &["--test-threads=1", "--skip=outage::"],
+    arguments: &[
+        "--test-threads=1",
+        "--skip=outage::",
+        "--skip=revision::",
+        "--skip=rollout::",
+    ],
+};
+
+/// Pods are replaced under load, in a race of milliseconds with the kubelet.
+const ROLLOUT: Run = Run {
+    stage: "cluster: roll-outs",
+    program: "disruptive",
+    arguments: &["--test-threads=1", "revision::", "rollout::"],
 };
 
 /// Five minutes without control.
@@ -73,10 +86,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
     if let Some(kubeconfig) = &options.kubeconfig {
         let given = || Place::up(&options.name, NODES, Some(kubeconfig));
         let place = tests.set_up("cluster", given);
-        tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE, OUTAGE]);
+        tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE, ROLLOUT, OUTAGE]);
         return;
     }
-    thread::scope(|scope| {
+    let place = thread::scope(|scope| {
         // Says nothing unless it fails, so that what people see is the output of one program.
         let silent = Tests {
             run: |command| shell::read(command).map(drop),
@@ -85,7 +98,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
         scope.spawn(move || silent.beside(&options.name));
         let place = tests.set_up("cluster", || Place::up(&options.name, NODES, None));
         tests.run_in(place.as_ref(), &[PARALLEL, DISRUPTIVE]);
+        place
     });
+    tests.run_in(place.as_ref(), &[ROLLOUT]);
     report.stage("cluster: down", || Place::down(&options.name));
 }
 

@@ -21,7 +21,9 @@ async fn restart_until(scene: &Scene, stop: &AtomicBool) -> Result<usize> {
 async fn a_rolling_restart_loses_none_of_50_000_requests() -> Result<()> {
     let mut echo = ECHO.to_vec();
     echo.push("--exit-on-term");
-    // With the CPU that a sidecar asks for by default, and as much for the application.
+    // With the CPU that a sidecar asks for by default, and as much for the application. Pods that are
+    // promised next to none may wait for it until after their end, with requests in hand that
+    // nobody can answer any more.
     let mut application = container(&echo);
     application["resources"]["requests"]["cpu"] = json!("100m");
     let change = json!({
