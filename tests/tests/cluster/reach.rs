@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use lateen_tests::bed::manifest::{client, deployment, merge, service, template, workload};
@@ -269,6 +270,19 @@ async fn host_network_clients_and_servers_are_reached() -> Result<()> {
         .apply([service("host", &[("http", 8080, number)])])
         .await?;
     let host = scene.bed.ready("app=host", 1).await?[0].name_any();
+    // A pod that is ready becomes an endpoint a moment later.
+    eventually("an endpoint of host that is ready", async || {
+        let of_host = ListParams::default().labels("kubernetes.io/service-name=host");
+        let slices = scene.bed.api::<EndpointSlice>().list(&of_host).await?;
+        let mut endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+        let is_ready = |endpoint: &Endpoint| {
+            let conditions = endpoint.conditions.as_ref();
+            conditions.and_then(|conditions| conditions.ready) == Some(true)
+        };
+        ensure!(endpoints.any(is_ready), "there is none");
+        Ok(())
+    })
+    .await?;
 
     scene
         .http("http://host:8080/", &[])
