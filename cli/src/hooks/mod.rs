@@ -15,8 +15,8 @@ use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
 use crate::manifest::admission::{Call, ENTRY_SUFFIX};
+use crate::manifest::is_managed;
 use crate::manifest::tag::TAG_LABEL;
-use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
 use selector::{Labels, matches};
 
 /// A label that nobody has, by which a selector never matches. Istio writes the same.
@@ -72,8 +72,7 @@ impl Hook {
     /// Whether Lateen installed it.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        let label = self.0.labels().get(MANAGED_LABEL);
-        label.is_some_and(|value| value == MANAGED_VALUE)
+        is_managed(&self.0)
     }
 
     /// Its entries that inject sidecars.

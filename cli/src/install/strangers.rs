@@ -3,11 +3,11 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use lateen_wire::{Revision, names};
 
 use crate::hooks::{self, Hook};
-use crate::manifest::{Component, MANAGED_LABEL, MANAGED_VALUE};
+use crate::manifest::{Component, is_managed};
 
 /// Looks for a control plane in the namespace and an injector in the cluster that are in the way.
 pub(super) async fn refuse(client: &Client, namespace: &str, revision: &Revision) -> Result<()> {
@@ -18,7 +18,7 @@ pub(super) async fn refuse(client: &Client, namespace: &str, revision: &Revision
         .await
         .with_context(|| format!("cannot look at Deployment {namespace}/{name}"))?;
     ensure!(
-        control.is_none_or(|control| is_ours(&control)),
+        control.is_none_or(|control| is_managed(&control)),
         "Deployment {namespace}/{name} is another mesh's control plane; remove it first, or install beside it by --revision NAME"
     );
     refuse_injectors(&hooks::list(client).await?, namespace, revision)
@@ -58,18 +58,12 @@ fn refuse_second_default(hooks: &[Hook], revision: &Revision) -> Result<()> {
     }
 }
 
-fn is_ours<K: kube::Resource>(object: &K) -> bool {
-    object
-        .labels()
-        .get(MANAGED_LABEL)
-        .is_some_and(|value| value == MANAGED_VALUE)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
 
     fn hook(name: &str, namespace: &str, labels: &serde_json::Value) -> Hook {
         let configuration = json!({

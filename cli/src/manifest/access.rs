@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
+use lateen_api::networking;
 use lateen_wire::{Revision, names};
 
 use super::component::{COMPONENTS, Component};
@@ -69,7 +70,7 @@ fn cluster_role(component: Component, values: &Values) -> ClusterRole {
             let on_openshift = values.global.platform.as_str() == "openshift";
             let mut rules = vec![
                 rule(CORE, &["nodes"], FOLLOW),
-                rule("networking.istio.io", &["proxyconfigs"], FOLLOW),
+                rule(networking::GROUP, &["proxyconfigs"], FOLLOW),
             ];
             rules.extend(on_openshift.then(|| rule(CORE, &["namespaces"], FOLLOW)));
             rules.push(rule(ADMISSION, &[WEBHOOKS], FOLLOW));

@@ -15,7 +15,7 @@ use anyhow::Result;
 use lateen_wire::Revision;
 
 pub use component::{COMPONENTS, Component, query};
-pub use object::{MANAGED_LABEL, MANAGED_VALUE, Object};
+pub use object::{MANAGED_LABEL, MANAGED_VALUE, Object, is_managed};
 
 use crate::values::Values;
 

@@ -1,8 +1,8 @@
 //! One Kubernetes object of any kind, with what is needed to send it to the API server.
 
 use anyhow::{Context, Result};
-use kube::Resource;
 use kube::api::{ApiResource, DynamicObject};
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,6 +10,12 @@ use serde_json::Value;
 pub const MANAGED_LABEL: &str = "app.kubernetes.io/part-of";
 /// Value of [`MANAGED_LABEL`].
 pub const MANAGED_VALUE: &str = "lateen";
+
+/// Whether an object of a cluster is part of an installation of ours.
+pub fn is_managed(object: &impl ResourceExt) -> bool {
+    let label = object.labels().get(MANAGED_LABEL);
+    label.is_some_and(|value| value == MANAGED_VALUE)
+}
 
 /// A Kubernetes object whose type is known only by its name.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
 use super::finding::Finding;
-use crate::manifest::{Component, MANAGED_LABEL, MANAGED_VALUE};
+use crate::manifest::{Component, is_managed};
 use crate::values::Values;
 
 /// Name of the check.
@@ -60,9 +60,9 @@ fn of_control(control: &Deployment, values: &Values) -> Finding {
         control.namespace().unwrap_or_default(),
         control.name_any()
     );
-    let label = |key: &str| control.labels().get(key).map(String::as_str);
-    let revision = label(names::REVISION).unwrap_or(names::DEFAULT_REVISION);
-    if label(MANAGED_LABEL) == Some(MANAGED_VALUE) {
+    let revision = control.labels().get(names::REVISION);
+    let revision = revision.map_or(names::DEFAULT_REVISION, String::as_str);
+    if is_managed(control) {
         return Finding::info(CHECK, format!("revision {revision} is installed: {place}"));
     }
     let in_the_way = control.namespace().as_deref() == Some(values.namespace())
@@ -79,9 +79,7 @@ fn of_control(control: &Deployment, values: &Values) -> Finding {
 /// Kinds of Istio's API that somebody else has defined, and who keeps them.
 fn foreign_definitions(definitions: &[CustomResourceDefinition]) -> Option<Finding> {
     let is_foreign = |definition: &&CustomResourceDefinition| {
-        let is_ours = definition.labels().get(MANAGED_LABEL);
-        definition.spec.group.ends_with(".istio.io")
-            && is_ours.is_none_or(|value| value != MANAGED_VALUE)
+        definition.spec.group.ends_with(".istio.io") && !is_managed(*definition)
     };
     let count = definitions.iter().filter(is_foreign).count();
     (count > 0).then(|| {
@@ -99,6 +97,7 @@ mod tests {
 
     use super::super::finding::Level;
     use super::*;
+    use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
     use crate::values::Sources;
 
     #[test]

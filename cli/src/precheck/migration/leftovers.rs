@@ -12,7 +12,7 @@ use lateen_api::MeshConfig;
 
 use super::super::finding::Finding;
 use super::CHECK;
-use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
+use crate::manifest::is_managed;
 
 /// How many namespaces a finding names.
 const NAMED: usize = 5;
@@ -110,11 +110,7 @@ pub(super) async fn mesh_config(client: &Client, namespace: &str) -> Result<Vec<
     let Some(map) = map else {
         return Ok(Vec::new());
     };
-    if map
-        .labels()
-        .get(MANAGED_LABEL)
-        .is_some_and(|value| value == MANAGED_VALUE)
-    {
+    if is_managed(&map) {
         // An installation has told about its own settings.
         return Ok(Vec::new());
     }
