@@ -172,12 +172,13 @@ fn steps<'a>(
 
 fn is_for_windows(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
-    let selected = spec.node_selector.iter().flatten();
-    let mut selected = selected.filter(|(label, _)| *label == OPERATING_SYSTEM);
-    spec.os
-        .as_ref()
-        .is_some_and(|system| system.name == WINDOWS)
-        || selected.any(|(_, system)| system == WINDOWS)
+    let wanted = spec.os.as_ref().map(|system| &system.name);
+    let selected = spec.node_selector.as_ref();
+    let selected = selected.and_then(|labels| labels.get(OPERATING_SYSTEM));
+    [wanted, selected]
+        .into_iter()
+        .flatten()
+        .any(|system| system == WINDOWS)
 }
 
 fn uses_node_network(pod: &Pod) -> bool {

@@ -254,8 +254,8 @@ impl Injector {
         let resources = &target.cluster.proxy_configs;
         let root = self.config.mesh.root_namespace.as_str();
         let own = (target.namespace != root).then_some(target.namespace);
-        for resource in [root].into_iter().chain(own) {
-            settings.lay_over(resources.of_namespace(resource));
+        for namespace in [root].into_iter().chain(own) {
+            settings.lay_over(resources.of_namespace(namespace));
         }
         if let Some(yaml) = annotations(pod).get(keys::PROXY_CONFIG) {
             settings.merge(yaml)?;
