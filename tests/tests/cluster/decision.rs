@@ -69,9 +69,9 @@ struct Names {
 
 #[tokio::test]
 async fn pods_are_injected_as_labels_of_theirs_and_of_their_namespace_say() -> Result<()> {
-    let (system, names) = (Bed::existing("istio-system").await?, Names::new());
+    let (bed, names) = (Bed::plain("decision").await?, Names::new());
     let configurations = names.configurations().await?;
-    system.apply(configurations.clone()).await?;
+    names.put_in_force(&bed, &configurations, &[]).await?;
     let rows = TABLE.iter().map(async |(labels, cells)| {
         let bed = Bed::labelled("decision", names.labels(labels)).await?;
         let wrong = names.check(&bed, cells).await?;
@@ -80,9 +80,9 @@ async fn pods_are_injected_as_labels_of_theirs_and_of_their_namespace_say() -> R
         anyhow::Ok(wrong.map(move |cell| format!("in a namespace with [{labels}], {cell}")))
     });
     let wrong: Vec<String> = try_join_all(rows).await?.into_iter().flatten().collect();
-    delete(&system, &configurations).await?;
+    delete(&bed, &configurations).await?;
     ensure!(wrong.is_empty(), "{wrong:#?}");
-    Ok(())
+    bed.end().await
 }
 
 #[tokio::test]
@@ -90,7 +90,10 @@ async fn namespaces_without_labels_are_injected_where_that_is_the_default() -> R
     let (bed, names) = (Bed::plain("by-default").await?, Names::new());
     let mut configurations = names.configurations().await?;
     configurations.push(injection_by_default_of(&bed).await?);
-    bed.apply(configurations.clone()).await?;
+    let everybody = [("", By::Default)];
+    names
+        .put_in_force(&bed, &configurations, &everybody)
+        .await?;
     let wrong = names.check(&bed, BY_DEFAULT).await?;
     delete(&bed, &configurations).await?;
     ensure!(wrong.is_empty(), "{wrong:#?}");
@@ -114,6 +117,34 @@ impl Names {
         let (other, tag) = (configurations(&other).await?, configurations(&tag).await?);
         ensure!(other.len() == 1 && tag.len() == 1, "{other:#?} {tag:#?}");
         Ok([other, tag].concat())
+    }
+
+    /// Stores the configurations and waits until the API server goes by them, which it does a moment
+    /// later: until it asks about pods with the name of the other revision, of the tag, and `more`.
+    async fn put_in_force(
+        &self,
+        bed: &Bed,
+        configurations: &[Value],
+        more: &[(&str, By)],
+    ) -> Result<()> {
+        bed.apply(configurations.to_vec()).await?;
+        bed.apply([service_account("web")]).await?;
+        let named = [
+            ("istio.io/rev=OTHER", By::Other),
+            ("istio.io/rev=TAG", By::Default),
+        ];
+        for (labels, wanted) in named.iter().chain(more) {
+            bed::eventually(
+                &format!("a pod with [{labels}] is asked about"),
+                async || {
+                    let found = self.asked(bed, labels).await?;
+                    ensure!(found == *wanted, "it is injected by {found}");
+                    Ok(())
+                },
+            )
+            .await?;
+        }
+        Ok(())
     }
 
     /// `key=value,key=value` as an object.

@@ -1,17 +1,21 @@
 //! A second injector that claims the same pods, as when an old installation was left behind.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::DeleteParams;
+use kube::{Api, ResourceExt as _};
 use lateen_tests::bed::admission::injected_by;
-use lateen_tests::bed::manifest::{pod, service_account, template};
+use lateen_tests::bed::manifest::{merge, pod, service_account, template};
 use lateen_tests::bed::{self, Bed, lateenctl};
 use lateen_wire::names::{INIT_CONTAINER, PROXY_CONTAINER};
 use serde_json::{Value, json};
 
-/// The installation's own configuration once more under another name, for the namespace of `bed`.
+/// A label of pods that the second injector is asked about in vain, which shows that it is asked.
+const ASKED: &str = "lateen.test/asked";
+
+/// The installation's own configuration once more under another name, for the namespace of `bed`, and
+/// an entry without a server.
 async fn second_injector(bed: &Bed) -> Result<Value> {
     let own = [
         "get",
@@ -26,12 +30,34 @@ async fn second_injector(bed: &Bed) -> Result<Value> {
     configuration["metadata"] = json!({ "name": name, "labels": { "istio.io/rev": "old" } });
     let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": bed.namespace } });
     let entries = configuration["webhooks"].as_array_mut();
-    for entry in entries.into_iter().flatten() {
+    let entries = entries.context("no entries")?;
+    for entry in &mut *entries {
         entry["namespaceSelector"] = here.clone();
         entry["objectSelector"] = json!({});
         entry["reinvocationPolicy"] = json!("IfNeeded");
     }
+    let mut nobody = entries.first().context("no entry")?.clone();
+    nobody["name"] = json!("nobody.lateen.test");
+    nobody["objectSelector"] = json!({ "matchLabels": { ASKED: "true" } });
+    nobody["clientConfig"]["service"]["name"] = json!("nobody");
+    entries.push(nobody);
     Ok(configuration)
+}
+
+/// Waits until the API server goes by what was stored a moment ago.
+async fn in_force(bed: &Bed, web: &Value) -> Result<()> {
+    let mut asked = web.clone();
+    merge(
+        &mut asked,
+        json!({ "metadata": { "labels": { ASKED: "true" } } }),
+    );
+    bed::eventually("the second injector is asked", async || {
+        match bed.admit(&asked).await {
+            Err(error) if error.to_string().contains("nobody.lateen.test") => Ok(()),
+            other => bail!("{:?}", other.map(|pod| pod.name_any())),
+        }
+    })
+    .await
 }
 
 /// What a pod consists of, but for the name that the API server makes up for the volume of its token.
@@ -52,6 +78,7 @@ async fn a_pod_claimed_by_two_injectors_has_one_sidecar() -> Result<()> {
     let alone = bed.admit(&web).await?;
     let second = second_injector(&bed).await?;
     bed.apply([second.clone()]).await?;
+    in_force(&bed, &web).await?;
 
     let claimed = bed.admit(&web).await?;
     let spec = claimed.spec.clone().unwrap_or_default();
