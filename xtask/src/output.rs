@@ -1,6 +1,7 @@
 //! What people see: the only place that prints.
 #![expect(clippy::print_stdout, reason = "this module is the program's voice")]
 
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 /// Says what begins now.
@@ -11,6 +12,12 @@ pub(crate) fn step(text: &str) {
 /// Says a line as it is.
 pub(crate) fn line(text: &str) {
     println!("{text}");
+}
+
+/// Passes on what another program wrote. Whether anybody reads it does not matter to the program.
+pub(crate) fn part(bytes: &[u8]) {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(bytes).and_then(|()| output.flush());
 }
 
 /// Prints `rows` below `head`, in columns as wide as their longest cell.

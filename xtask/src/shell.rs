@@ -1,8 +1,15 @@
 //! Running other programs, with errors that say what was run and what it answered.
 
-use std::process::{Command, Output};
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::output;
+
+/// How much of what a failed program wrote an error of [`tell`] repeats, in bytes.
+const ENDING: usize = 16 * 1024;
 
 /// Runs `command` with its output on the terminal.
 ///
@@ -12,6 +19,36 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| describe(command))?;
     if !status.success() {
         bail!("{} ended with {status}", describe(command));
+    }
+    Ok(())
+}
+
+/// As [`run`], for a program whose failure is worth saying once more when all is done.
+///
+/// # Errors
+/// As [`run`]; how its standard output ended is in the error.
+pub(crate) fn tell(command: &mut Command) -> Result<()> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let told = || describe(command);
+    let mut child = child.with_context(told)?;
+    let mut ending = VecDeque::new();
+    let mut output = child.stdout.take().map(BufReader::new);
+    while let Some(output) = &mut output {
+        let part = output.fill_buf().with_context(told)?;
+        let length = part.len();
+        if length == 0 {
+            break;
+        }
+        output::part(part);
+        ending.extend(part);
+        ending.drain(..ending.len().saturating_sub(ENDING));
+        output.consume(length);
+    }
+    let status = child.wait().with_context(told)?;
+    if !status.success() {
+        let ending = Vec::from(ending);
+        let ending = String::from_utf8_lossy(&ending);
+        bail!("{} ended with {status}:\n{}", told(), ending.trim_end());
     }
     Ok(())
 }
@@ -46,4 +83,24 @@ fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     format!("Running `{}`", line.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_how_the_output_ended() {
+        let script = format!("yes | head -c {ENDING}; echo the reason; exit 3");
+        let error = tell(Command::new("sh").args(["-c", &script])).expect_err("it failed");
+        let text = error.to_string();
+        assert!(text.contains("exit status: 3"), "{text}");
+        assert!(text.ends_with("\nthe reason"), "{text}");
+        assert!(text.len() < ENDING + 200, "{} bytes", text.len());
+    }
+
+    #[test]
+    fn a_program_without_a_word_may_succeed() {
+        tell(&mut Command::new("true")).expect("it succeeded");
+    }
 }

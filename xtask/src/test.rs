@@ -99,7 +99,7 @@ fn interoperability(workspace: &Workspace) -> Result<()> {
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
-    shell::run(
+    shell::tell(
         workspace
             .cargo()
             .args(["test", "--locked", "--quiet"])

@@ -81,7 +81,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options, report: &Report) {
         workspace,
         images: &images,
         report,
-        run: shell::run,
+        run: shell::tell,
     };
     if let Some(kubeconfig) = &options.kubeconfig {
         let given = || Place::up(&options.name, NODES, Some(kubeconfig));

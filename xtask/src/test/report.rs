@@ -17,7 +17,8 @@ pub(crate) struct Report {
 #[derive(Debug)]
 struct Stage {
     name: String,
-    passed: bool,
+    /// Why it failed, if it did.
+    failure: Option<String>,
     took: Duration,
 }
 
@@ -30,25 +31,27 @@ impl Report {
         }
     }
 
-    /// Does `work` as the stage `name`. A failure is said at once and remembered.
+    /// Does `work` as the stage `name`. That it failed is said at once, and why in the end.
     pub(crate) fn stage<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
         output::step(name);
         let started = Instant::now();
         let result = work();
+        let failure = result.as_ref().err().map(|error| format!("{error:#}"));
+        if failure.is_some() {
+            output::line(&format!("FAILED {name}"));
+        }
         let stage = Stage {
             name: name.to_owned(),
-            passed: result.is_ok(),
+            failure,
             took: started.elapsed(),
         };
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         stages.push(stage);
-        drop(stages);
-        result
-            .inspect_err(|error| output::line(&format!("FAILED {name}: {error:#}")))
-            .ok()
+        result.ok()
     }
 
-    /// Prints the table of all stages.
+    /// Prints the table of all stages, and last why any failed: in a long run nobody looks for it
+    /// among the rest.
     ///
     /// # Errors
     /// When a stage failed.
@@ -60,17 +63,24 @@ impl Report {
         output::table(["STAGE", "RESULT", "TIME"], &rows);
         let took = output::duration(self.started.elapsed());
         output::line(&format!("{took} in all"));
-        let failed = stages.iter().filter(|stage| !stage.passed).count();
-        if failed > 0 {
-            bail!("{failed} of {} stages failed", stages.len());
+        let failures = stages.iter().filter_map(Stage::failure);
+        let failures: Vec<String> = failures.collect();
+        if !failures.is_empty() {
+            output::line(&failures.join("\n"));
+            bail!("{} of {} stages failed", failures.len(), stages.len());
         }
         Ok(())
     }
 }
 
 impl Stage {
+    fn failure(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(format!("\nFAILED {}: {failure}", self.name))
+    }
+
     fn row(&self) -> [String; 3] {
-        let result = if self.passed { "passed" } else { "FAILED" };
+        let result = self.failure.as_ref().map_or("passed", |_| "FAILED");
         [
             self.name.clone(),
             result.to_owned(),
