@@ -21,6 +21,7 @@ pub mod uninstall;
 pub mod values;
 pub mod version;
 
+mod deletion;
 mod readiness;
 mod table;
 mod wait;

@@ -21,13 +21,14 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::{Revision, names};
 
 use crate::arguments::{Connection, Uninstall};
 use crate::cluster::connect;
 use crate::console::Console;
+use crate::deletion::{delete, delete_all, kind};
 use crate::hooks::{self, Hook};
 use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
 use crate::tag::takeover;
@@ -346,10 +347,6 @@ async fn step(
     Ok(count)
 }
 
-fn kind<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
-    ApiResource::erase::<K>(&())
-}
-
 /// Whether an object of the whole cluster is that of the mesh in a namespace: webhook configurations
 /// lead to a Service there, the names of cluster roles end in it.
 fn belongs_to(object: &DynamicObject, namespace: &str) -> bool {
@@ -358,24 +355,6 @@ fn belongs_to(object: &DynamicObject, namespace: &str) -> bool {
         Some(home) => home == namespace,
         None => object.name_any().ends_with(&format!("-{namespace}")),
     }
-}
-
-/// Deletes those of the selected objects that are meant.
-async fn delete_all(
-    api: &Api<DynamicObject>,
-    kind: &ApiResource,
-    selected: &ListParams,
-    meant: impl Fn(&DynamicObject) -> bool,
-) -> Result<usize> {
-    let found = api
-        .list(selected)
-        .await
-        .with_context(|| format!("cannot list {}", kind.plural))?;
-    let mut count = 0;
-    for object in found.into_iter().filter(meant) {
-        count += delete(api, kind, &object.name_any()).await?;
-    }
-    Ok(count)
 }
 
 /// Selects what installations made.
@@ -389,15 +368,6 @@ fn of(revision: &Revision) -> ListParams {
         "{MANAGED_LABEL}={MANAGED_VALUE},{}={revision}",
         names::REVISION
     ))
-}
-
-/// Deletes one object; 0 if there is none.
-async fn delete(api: &Api<DynamicObject>, kind: &ApiResource, name: &str) -> Result<usize> {
-    match api.delete(name, &DeleteParams::background()).await {
-        Ok(_) => Ok(1),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(0),
-        Err(error) => Err(error).with_context(|| format!("cannot delete {} {name}", kind.kind)),
-    }
 }
 
 #[cfg(test)]
