@@ -96,9 +96,11 @@ async fn give_back(client: &Client, doomed: &BTreeSet<Revision>, console: &Conso
         .iter()
         .filter(|hook| hook.tag() == Some(names::DEFAULT_REVISION));
     if defaults.any(goes) && !doomed.contains(&Revision::default()) {
-        for name in takeover::reactivate(client, &hooks).await? {
+        for hook in takeover::sleeping(&hooks) {
+            takeover::reactivate(client, hook).await?;
             console.note(&format!(
-                "{name} is in action again: the tag default goes with its revision"
+                "{} is in action again: the tag default goes with its revision",
+                hook.name()
             ));
         }
     }

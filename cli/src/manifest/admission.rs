@@ -12,7 +12,7 @@ use lateen_wire::names;
 
 use super::component::Component;
 use super::object::Object;
-use super::tag::{Home, Tag};
+use super::tag::{Control, Tag};
 use super::workload;
 use crate::values::{ReinvocationPolicy, Values};
 
@@ -58,9 +58,11 @@ pub(super) fn objects(values: &Values) -> Result<Vec<Object>> {
             configuration: &Tag::configuration_name(tag.as_str()),
             call: &call,
             unlabelled_namespaces: values.injection.enable_namespaces_by_default,
-            home: Some(Home {
-                namespace: values.namespace(),
-                service_annotations: workload::service_annotations(Component::Control, values),
+            injector: Some(values.namespace()),
+            control: Some(Control {
+                namespace: values.namespace().to_owned(),
+                annotations: workload::service_annotations(Component::Control, values),
+                spec: workload::service_spec(Component::Control, &values.revision),
             }),
         };
         objects.extend(tag.objects()?);

@@ -54,6 +54,12 @@ impl Object {
         self.content.metadata.namespace.as_deref()
     }
 
+    /// Whether it is the object of a kind with this name in this place.
+    #[must_use]
+    pub fn is(&self, kind: &ApiResource, namespace: Option<&str>, name: &str) -> bool {
+        self.resource == *kind && self.namespace() == namespace && self.name() == name
+    }
+
     /// `Kind namespace/name`, for people.
     #[must_use]
     pub fn title(&self) -> String {

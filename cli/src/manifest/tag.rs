@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::ObjectMeta;
 use lateen_wire::{Revision, names};
@@ -14,7 +14,6 @@ use super::access;
 use super::admission::{Audience, Call, entries};
 use super::component::Component;
 use super::object::Object;
-use super::workload;
 
 /// Label of a tag's objects, with its name.
 pub(crate) const TAG_LABEL: &str = "istio.io/tag";
@@ -32,17 +31,21 @@ pub(crate) struct Tag<'a> {
     pub(crate) call: &'a Call,
     /// Whether it injects namespaces without a label; only the tag `default` can.
     pub(crate) unlabelled_namespaces: bool,
-    /// The installation of the revision, if that is ours.
-    pub(crate) home: Option<Home<'a>>,
+    /// Namespace of the injector, if that is one of ours, which keep `caBundle` current.
+    pub(crate) injector: Option<&'a str>,
+    /// What leads to the revision's control plane, if there is one in the cluster.
+    pub(crate) control: Option<Control>,
 }
 
-/// Where a revision of ours is installed.
+/// What the tag's Service is like.
 #[derive(Clone, Debug)]
-pub(crate) struct Home<'a> {
-    /// Namespace of control and injector.
-    pub(crate) namespace: &'a str,
+pub(crate) struct Control {
+    /// Namespace of the control plane.
+    pub(crate) namespace: String,
     /// Annotations of Services of control.
-    pub(crate) service_annotations: Option<BTreeMap<String, String>>,
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
+    /// Where it leads.
+    pub(crate) spec: ServiceSpec,
 }
 
 impl Tag<'_> {
@@ -68,13 +71,15 @@ impl Tag<'_> {
         }
     }
 
-    /// The webhook configuration and, for a revision of ours, the right of its injector to keep
-    /// `caBundle` current and a Service, by which Istio's tools know the tag.
+    /// The webhook configuration, and before it what it depends on: for an injector of ours the right
+    /// to keep `caBundle` current, and a Service, by which Istio's tools know the tag.
     pub(crate) fn objects(&self) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
-        if let Some(home) = &self.home {
-            objects.extend(self.access(home.namespace)?);
-            objects.push(Object::new(&self.service(home))?);
+        if let Some(namespace) = self.injector {
+            objects.extend(self.access(namespace)?);
+        }
+        if let Some(control) = &self.control {
+            objects.push(Object::new(&self.service(control))?);
         }
         objects.push(Object::new(&self.configuration())?);
         Ok(objects)
@@ -98,13 +103,13 @@ impl Tag<'_> {
     }
 
     /// Leads to the revision's control plane by the tag's name.
-    fn service(&self, home: &Home<'_>) -> Service {
+    fn service(&self, control: &Control) -> Service {
         let mut metadata = self.metadata_of(Component::Control, &Self::service_name(self.name));
-        metadata.namespace = Some(home.namespace.to_owned());
-        metadata.annotations.clone_from(&home.service_annotations);
+        metadata.namespace = Some(control.namespace.clone());
+        metadata.annotations.clone_from(&control.annotations);
         Service {
             metadata,
-            spec: Some(workload::service_spec(Component::Control, self.revision)),
+            spec: Some(control.spec.clone()),
             ..Service::default()
         }
     }

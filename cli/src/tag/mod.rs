@@ -2,8 +2,11 @@
 //! `istio.io/rev=prod` follows the tag `prod` from one revision to the next. The tag `default` is what
 //! `istio-injection=enabled` means.
 
+mod inventory;
 mod list;
+mod plan;
 mod remove;
+mod retire;
 mod set;
 pub(crate) mod takeover;
 
@@ -16,13 +19,11 @@ use lateen_wire::names;
 use crate::arguments::{Connection, Tag as Command};
 use crate::cluster::connect;
 use crate::console::Console;
+use inventory::Inventory;
 
 /// By this name the API server knows what a default tag changed in other configurations, so that an
 /// installation leaves it alone.
 const MANAGER: &str = "lateenctl-tag";
-
-/// Selects Services of control, ours and Istio's, of which those with the label of a tag are a tag's.
-const TAGGED_SERVICES: &str = "app=istiod";
 
 /// Runs a command.
 ///
@@ -30,20 +31,26 @@ const TAGGED_SERVICES: &str = "app=istiod";
 /// The tag cannot be as asked for, the user declines, or the API server refuses.
 pub async fn run(connection: &Connection, command: &Command, console: &Console) -> Result<()> {
     let client = connect(connection).await?;
+    let inventory = Inventory::of(&client, connection.system_namespace()).await?;
     match command {
-        Command::Set(options) => set::set(&client, options, console).await,
-        Command::Generate(options) => set::generate(&client, options, console).await,
-        Command::List(options) => list::run(&client, options, console).await,
-        Command::Remove(options) => remove::run(&client, options, console).await,
+        Command::Set(options) => set::set(&client, &inventory, options, console).await,
+        Command::Generate(options) => set::generate(&inventory, options, console),
+        Command::List(options) => list::run(&client, &inventory, options, console).await,
+        Command::Remove(options) => remove::run(&client, &inventory, options, console).await,
     }
 }
 
 /// Namespaces that name a tag.
-async fn namespaces(client: &Client, tag: &str) -> Result<Vec<String>> {
+async fn users(client: &Client, tag: &str) -> Result<Vec<String>> {
+    labelled(client, &format!("{}={tag}", names::REVISION)).await
+}
+
+/// Namespaces with a label.
+async fn labelled(client: &Client, label: &str) -> Result<Vec<String>> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let labelled = ListParams::default().labels(&format!("{}={tag}", names::REVISION));
+    let selected = ListParams::default().labels(label);
     let found = api
-        .list(&labelled)
+        .list(&selected)
         .await
         .context("cannot list namespaces")?;
     Ok(found.iter().map(ResourceExt::name_any).collect())

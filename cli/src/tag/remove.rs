@@ -2,73 +2,62 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
-};
-use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
-use kube::{Api, Client, ResourceExt};
+use anyhow::{Result, ensure};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{Api, Client};
 use lateen_wire::names;
 
-use super::{TAGGED_SERVICES, namespaces, takeover};
+use super::inventory::Inventory;
+use super::retire::{retire, tagged};
+use super::{labelled, takeover, users};
 use crate::arguments::RemoveTag;
 use crate::console::Console;
-use crate::hooks;
-use crate::manifest::tag::TAG_LABEL;
+use crate::deletion::{delete_all, kind};
+use crate::hooks::Hook;
 
 /// Removes a tag. The revision without a name gets back what the tag `default` took over.
-pub(super) async fn run(client: &Client, options: &RemoveTag, console: &Console) -> Result<()> {
+pub(super) async fn run(
+    client: &Client,
+    inventory: &Inventory,
+    options: &RemoveTag,
+    console: &Console,
+) -> Result<()> {
     let (started, tag) = (Instant::now(), &options.tag);
-    let users = namespaces(client, tag).await?;
+    let sleeping: Vec<&Hook> = match tag.as_str() {
+        names::DEFAULT_REVISION => takeover::sleeping(&inventory.hooks).collect(),
+        _ => Vec::new(),
+    };
+    let users = users_of(client, tag).await?;
     if !users.is_empty() && !options.skip_confirmation {
+        let injector = if sleeping.is_empty() {
+            "have no sidecar"
+        } else {
+            "get their sidecars from the revision without a name"
+        };
         console.confirm(&format!(
-            "These namespaces use the tag, and their new pods will have no sidecar: {}.",
+            "These namespaces use the tag, and their new pods will {injector}: {}.",
             users.join(", ")
         ))?;
     }
-    if tag == names::DEFAULT_REVISION {
-        for name in takeover::reactivate(client, &hooks::list(client).await?).await? {
-            console.note(&format!("{name} is in action again"));
-        }
+    for hook in sleeping {
+        takeover::reactivate(client, hook).await?;
+        console.note(&format!("{} is in action again", hook.name()));
     }
-    let tagged = format!("{TAG_LABEL}={tag}");
-    let mut removed = 0;
-    for (kind, selector) in [
-        (kind::<MutatingWebhookConfiguration>(), &tagged),
-        (kind::<ValidatingWebhookConfiguration>(), &tagged),
-        (kind::<ClusterRoleBinding>(), &tagged),
-        (kind::<ClusterRole>(), &tagged),
-        (kind::<Service>(), &format!("{TAGGED_SERVICES},{tagged}")),
-    ] {
-        removed += delete(client, &kind, selector).await?;
-    }
+    let mut removed = retire(client, inventory, tag, &[]).await?;
+    // Istio's tag `default` has one.
+    let validators = kind::<ValidatingWebhookConfiguration>();
+    let api = Api::all_with(client.clone(), &validators);
+    removed += delete_all(&api, &validators, &tagged(tag), |_| true).await?;
     ensure!(removed > 0, "there is no tag {tag}; `tag list` has all");
     console.done(&format!("Tag {tag} removed"), started.elapsed());
     Ok(())
 }
 
-fn kind<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
-    ApiResource::erase::<K>(&())
-}
-
-/// Deletes all objects of a kind that have these labels, wherever they are.
-async fn delete(client: &Client, kind: &ApiResource, selector: &str) -> Result<usize> {
-    let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), kind);
-    let found = everywhere
-        .list(&ListParams::default().labels(selector))
-        .await
-        .with_context(|| format!("cannot list {}", kind.plural))?;
-    for object in &found {
-        let api: Api<DynamicObject> = match object.namespace() {
-            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, kind),
-            None => everywhere.clone(),
-        };
-        let name = object.name_any();
-        api.delete(&name, &DeleteParams::background())
-            .await
-            .with_context(|| format!("cannot delete {} {name}", kind.kind))?;
+/// Namespaces whose pods are injected by way of a tag.
+async fn users_of(client: &Client, tag: &str) -> Result<Vec<String>> {
+    let mut users = users(client, tag).await?;
+    if tag == names::DEFAULT_REVISION {
+        users.extend(labelled(client, &format!("{}=enabled", names::INJECTION)).await?);
     }
-    Ok(found.items.len())
+    Ok(users)
 }

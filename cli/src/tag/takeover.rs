@@ -36,24 +36,23 @@ pub(crate) async fn deactivate(client: &Client, hooks: &[Hook]) -> Result<()> {
     Ok(())
 }
 
-/// Puts those back into action that are ours, and answers with their names.
-pub(crate) async fn reactivate(client: &Client, hooks: &[Hook]) -> Result<Vec<String>> {
-    let is_sleeping = |hook: &&Hook| {
+/// Those of ours that the tag has put out of action.
+pub(crate) fn sleeping(hooks: &[Hook]) -> impl Iterator<Item = &Hook> {
+    hooks.iter().filter(|hook| {
         hook.tag().is_none()
             && hook.revision() == names::DEFAULT_REVISION
             && hook.is_deactivated()
             && hook.is_ours()
-    };
-    let mut names = Vec::new();
-    for hook in hooks.iter().filter(is_sleeping) {
-        let original = original();
-        let selectors = original
-            .iter()
-            .map(|entry| (entry.name.as_str(), both(entry)));
-        reselect(client, hook, &selectors.collect()).await?;
-        names.push(hook.name().to_owned());
-    }
-    Ok(names)
+    })
+}
+
+/// Puts one of them back into action.
+pub(crate) async fn reactivate(client: &Client, hook: &Hook) -> Result<()> {
+    let original = original();
+    let selectors = original
+        .iter()
+        .map(|entry| (entry.name.as_str(), both(entry)));
+    reselect(client, hook, &selectors.collect()).await
 }
 
 /// The entries of the default revision as they are installed.
