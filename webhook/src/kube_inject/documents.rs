@@ -24,7 +24,8 @@ pub(super) fn split(text: &str) -> Vec<Document<'_>> {
     let (mut start, mut end, mut first_line) = (0, 0, 1);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let length = line.len();
-        if let Some(rest) = after_separator(line) {
+        let begins_first = text.get(..end).is_some_and(is_preamble);
+        if let Some(rest) = after_separator(line).filter(|_| !begins_first) {
             documents.push((start..end, first_line));
             // What stands behind the separator is part of the next document.
             let is_alone = rest.trim().is_empty();
@@ -46,6 +47,16 @@ pub(super) fn split(text: &str) -> Vec<Document<'_>> {
 fn after_separator(line: &str) -> Option<&str> {
     let rest = line.strip_prefix(SEPARATOR)?;
     (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
+}
+
+/// Whether a text is what may stand before the first document and is part of it: directives such as
+/// `%YAML 1.2`, and comments among them.
+fn is_preamble(text: &str) -> bool {
+    let is_directive = |line: &str| line.starts_with('%');
+    let is_empty = |line: &str| line.trim().is_empty() || line.starts_with('#');
+    text.lines()
+        .all(|line| is_directive(line) || is_empty(line))
+        && text.lines().any(is_directive)
 }
 
 impl Document<'_> {
@@ -90,9 +101,26 @@ mod tests {
             ("# a\n--- # b\nc\n---", &[("# a\n", 1), (" # b\nc\n", 2)]),
             ("--- {a: 1}\n---- b\n", &[(" {a: 1}\n---- b\n", 1)]),
             ("a: |\n  x\n  ---\n  y\n", &[("a: |\n  x\n  ---\n  y\n", 1)]),
+            (
+                "# a\n%YAML 1.2\n---\nb\n---\nc\n",
+                &[("# a\n%YAML 1.2\n---\nb\n", 1), ("c\n", 6)],
+            ),
         ] {
             assert_eq!(texts(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn directives_are_part_of_the_first_document() {
+        let documents = split("%YAML 1.2\n%TAG ! !\n---\na: 1\n---\nb: 2\n");
+        let parsed: Vec<Value> = documents
+            .iter()
+            .map(|document| document.parse().unwrap())
+            .collect();
+        assert_eq!(
+            parsed,
+            [serde_json::json!({"a": 1}), serde_json::json!({"b": 2})]
+        );
     }
 
     #[test]
