@@ -18,6 +18,8 @@ struct State {
     /// By their paths.
     objects: BTreeMap<String, Value>,
     changes: Vec<String>,
+    /// Plurals of kinds that are not to be read.
+    forbidden: Vec<&'static str>,
 }
 
 impl FakeCluster {
@@ -32,6 +34,12 @@ impl FakeCluster {
     pub(crate) fn add(&self, object: Value) {
         let mut state = self.0.lock().unwrap();
         state.objects.insert(path(&object), object);
+    }
+
+    /// The cluster, where objects of a kind are not to be read.
+    pub(crate) fn forbidding(self, plural: &'static str) -> Self {
+        self.0.lock().unwrap().forbidden.push(plural);
+        self
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -77,6 +85,9 @@ impl State {
         if method != Method::GET {
             self.changes.push(format!("{method} {}", short(path)));
         }
+        if method == Method::GET && path.split('/').any(|part| self.forbidden.contains(&part)) {
+            return (403, refusal(403, "Forbidden"));
+        }
         let known = self.objects.get(path).cloned();
         match (method.as_str(), known) {
             ("GET", Some(object)) => (200, object),
@@ -97,7 +108,7 @@ impl State {
                 self.objects.insert(path.to_owned(), body.clone());
                 (200, body)
             }
-            _ => (404, missing()),
+            _ => (404, refusal(404, "NotFound")),
         }
     }
 
@@ -160,7 +171,8 @@ fn short(path: &str) -> String {
 /// is left.
 fn is_collection(path: &str) -> bool {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    parts.drain(..if parts[0] == "api" { 2 } else { 3 });
+    let root = if parts[0] == "api" { 2 } else { 3 };
+    parts.drain(..root.min(parts.len()));
     if parts.len() > 2 && parts[0] == "namespaces" {
         parts.drain(..2);
     }
@@ -198,9 +210,9 @@ fn merge_entries(object: &mut Value, patch: &Value) {
     }
 }
 
-fn missing() -> Value {
+fn refusal(code: u16, reason: &str) -> Value {
     json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not found",
-        "reason": "NotFound", "code": 404,
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason,
+        "reason": reason, "code": code,
     })
 }

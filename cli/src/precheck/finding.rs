@@ -1,9 +1,12 @@
-//! What a check found.
+//! What checks found.
 
 use std::fmt;
 
+use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
+
+use crate::console::chain;
 
 /// How bad a finding is; the worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -66,5 +69,52 @@ impl Finding {
             message,
             remedy: None,
         }
+    }
+}
+
+/// What is found, check by check. What cannot be looked at is a finding too, and keeps nothing else
+/// from being looked at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Notes what a check found.
+    pub(super) fn add(
+        &mut self,
+        check: &'static str,
+        found: Result<impl IntoIterator<Item = Finding>>,
+    ) {
+        let found = self.learn(check, found);
+        self.0.extend(found.into_iter().flatten());
+    }
+
+    /// What was asked for, or else why it is not known as a finding.
+    pub(super) fn learn<T>(&mut self, check: &'static str, asked: Result<T>) -> Option<T> {
+        asked
+            .map_err(|error| {
+                let told = format!("could not be looked at: {}", chain(&error));
+                let remedy = "run precheck with the rights of who installs, usually cluster-admin";
+                self.0.push(Finding::warning(check, told).remedy(remedy));
+            })
+            .ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Extend<Finding> for Findings {
+    fn extend<T: IntoIterator<Item = Finding>>(&mut self, found: T) {
+        self.0.extend(found);
+    }
+}
+
+impl IntoIterator for Findings {
+    type Item = Finding;
+    type IntoIter = std::vec::IntoIter<Finding>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

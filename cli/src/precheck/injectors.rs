@@ -8,9 +8,9 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
-use super::finding::Finding;
+use super::finding::{Finding, Findings};
 use crate::hooks::Hook;
-use crate::hooks::contest::contests;
+use crate::hooks::contest::{Contest, contests};
 use crate::hooks::selector::Labels;
 use crate::hooks::trial;
 use crate::manifest::{Component, query};
@@ -20,35 +20,38 @@ use crate::readiness;
 pub(super) const CHECK: &str = "injectors";
 
 /// Looks at every injector.
-pub(super) async fn look(client: &Client, hooks: &[Hook]) -> Result<Vec<Finding>> {
+pub(super) async fn look(client: &Client, hooks: &[Hook]) -> Findings {
+    let mut findings = Findings::default();
     if hooks.is_empty() {
-        return Ok(vec![Finding::info(
-            CHECK,
-            "no sidecar injector is installed",
-        )]);
+        let told = "no sidecar injector is installed";
+        findings.extend([Finding::info(CHECK, told)]);
     }
-    let mut findings: Vec<Finding> = contests(hooks)
-        .iter()
-        .map(|contest| {
-            Finding::error(
-                CHECK,
-                format!(
-                    "{} claim the same pods, for example with {} on the namespace and {} on the pod",
-                    contest.hooks.join(" and "),
-                    contest.namespace,
-                    contest.pod
-                ),
-            )
-            .remedy("check-inject explains it pod by pod; remove or uninstall one of them, or its tag")
-        })
-        .collect();
+    findings.extend(contests(hooks).iter().map(of_contest));
     for hook in hooks {
-        findings.push(match trouble(client, hook).await? {
-            Some(trouble) => trouble,
-            None => reached(client, hook).await?,
-        });
+        let found = of_hook(client, hook).await;
+        findings.add(CHECK, found.map(|finding| [finding]));
     }
-    Ok(findings)
+    findings
+}
+
+fn of_contest(contest: &Contest) -> Finding {
+    Finding::error(
+        CHECK,
+        format!(
+            "{} claim the same pods, for example with {} on the namespace and {} on the pod",
+            contest.hooks.join(" and "),
+            contest.namespace,
+            contest.pod
+        ),
+    )
+    .remedy("check-inject explains it pod by pod; remove or uninstall one of them, or its tag")
+}
+
+async fn of_hook(client: &Client, hook: &Hook) -> Result<Finding> {
+    match trouble(client, hook).await? {
+        Some(trouble) => Ok(trouble),
+        None => reached(client, hook).await,
+    }
 }
 
 /// What keeps the API server from calling an injector.

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
-use super::finding::Finding;
+use super::finding::{Finding, Findings};
 use crate::manifest::{Component, is_managed};
 use crate::values::Values;
 
@@ -18,19 +18,34 @@ pub(super) const CHECK: &str = "mesh";
 /// Looks for what an installation would meet.
 pub(super) async fn look(
     client: &Client,
-    definitions: &[CustomResourceDefinition],
+    definitions: Option<&[CustomResourceDefinition]>,
     values: &Values,
-) -> Result<Vec<Finding>> {
-    let mut findings = vec![namespace(client, values.namespace()).await?];
-    let deployments: Api<Deployment> = Api::all(client.clone());
-    let controls = ListParams::default().labels("app=istiod");
-    let found = deployments
-        .list(&controls)
+) -> Findings {
+    let mut findings = Findings::default();
+    let namespace = namespace(client, values.namespace()).await;
+    findings.add(CHECK, namespace.map(|finding| [finding]));
+    let controls = findings.learn(CHECK, controls(client).await);
+    let controls = controls.unwrap_or_default();
+    findings.extend(controls.iter().map(|control| of_control(control, values)));
+    findings.extend(definitions.and_then(foreign_definitions));
+    findings
+}
+
+/// The control planes that are installed, Istio's and ours.
+pub(super) async fn controls(client: &Client) -> Result<Vec<Deployment>> {
+    let api: Api<Deployment> = Api::all(client.clone());
+    let selected = ListParams::default().labels("app=istiod");
+    let found = api
+        .list(&selected)
         .await
         .context("cannot list Deployments")?;
-    findings.extend(found.iter().map(|control| of_control(control, values)));
-    findings.extend(foreign_definitions(definitions));
-    Ok(findings)
+    Ok(found.items)
+}
+
+/// The revision of a control plane.
+pub(super) fn revision(control: &Deployment) -> &str {
+    let label = control.labels().get(names::REVISION);
+    label.map_or(names::DEFAULT_REVISION, String::as_str)
 }
 
 async fn namespace(client: &Client, name: &str) -> Result<Finding> {
@@ -60,8 +75,7 @@ fn of_control(control: &Deployment, values: &Values) -> Finding {
         control.namespace().unwrap_or_default(),
         control.name_any()
     );
-    let revision = control.labels().get(names::REVISION);
-    let revision = revision.map_or(names::DEFAULT_REVISION, String::as_str);
+    let revision = revision(control);
     if is_managed(control) {
         return Finding::info(CHECK, format!("revision {revision} is installed: {place}"));
     }

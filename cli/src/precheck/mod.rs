@@ -16,20 +16,20 @@ mod server;
 
 use std::cmp::Reverse;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::arguments::{Connection, OutputForm, Precheck};
 use crate::cluster::connect;
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::hooks;
 use crate::manifest::Manifest;
 use crate::table::Table;
 use crate::values::{Sources, Values};
-use finding::Finding;
 pub use finding::Level;
+use finding::{Finding, Findings};
 pub use migration::IstioVersion;
 
 /// Looks, and tells what it found.
@@ -68,53 +68,33 @@ async fn look(
     console: &Console,
 ) -> Result<Vec<Finding>> {
     let manifest = Manifest::build(values)?;
-    let mut findings = Vec::new();
-    let mut add = |check: &'static str, found: Result<Vec<Finding>>| match found {
-        Ok(found) => findings.extend(found),
-        Err(error) => findings.push(
-            Finding::warning(check, format!("could not be looked at: {}", chain(&error)))
-                .remedy("run precheck with the rights of who installs, usually cluster-admin"),
-        ),
-    };
-    add(server::CHECK, server::look(client).await);
-    add(nodes::CHECK, nodes::look(client, values).await);
+    let mut findings = Findings::default();
+    findings.add(server::CHECK, server::look(client).await);
+    findings.extend(nodes::look(client, values).await);
     if !options.skip_controlplane {
-        add(access::CHECK, access::look(client, &manifest).await);
+        findings.add(access::CHECK, access::look(client, &manifest).await);
     }
-    match &definitions(client).await {
-        Ok(definitions) => {
-            if !options.skip_controlplane {
-                add(
-                    meshes::CHECK,
-                    meshes::look(client, definitions, values).await,
-                );
-            }
-            add(gateway_api::CHECK, Ok(gateway_api::look(definitions)));
-            if let Some(version) = options.from_version {
-                add(
-                    migration::CHECK,
-                    migration::look(client, definitions, values, version).await,
-                );
-            }
-        }
-        Err(error) => add("definitions", Err(anyhow!("{}", chain(error)))),
+    let definitions = findings.learn("definitions", definitions(client).await);
+    let definitions = definitions.as_deref();
+    if !options.skip_controlplane {
+        findings.extend(meshes::look(client, definitions, values).await);
     }
-    let hooks = hooks::list(client).await;
-    match &hooks {
-        Ok(hooks) => {
-            add(injectors::CHECK, injectors::look(client, hooks).await);
-            add(namespaces::CHECK, namespaces::look(client, hooks).await);
-        }
-        Err(error) => add(injectors::CHECK, Err(anyhow!("{}", chain(error)))),
+    findings.extend(definitions.map(gateway_api::look).unwrap_or_default());
+    if let Some(version) = options.from_version {
+        findings.extend(migration::look(client, definitions, values, version).await);
+    }
+    if let Some(hooks) = findings.learn(injectors::CHECK, hooks::list(client).await) {
+        findings.extend(injectors::look(client, &hooks).await);
+        findings.add(namespaces::CHECK, namespaces::look(client, &hooks).await);
     }
     if !options.skip_kernel {
         let place = options.kernel_namespace.as_deref().unwrap_or("default");
-        add(
+        findings.add(
             kernel::CHECK,
             kernel::look(client, values, place, console).await,
         );
     }
-    Ok(findings)
+    Ok(findings.into_iter().collect())
 }
 
 /// All custom resource definitions of the cluster.

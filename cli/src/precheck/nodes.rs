@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Toleration};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::finding::Finding;
+use super::finding::{Finding, Findings};
 use super::server::{NATIVE, OLDEST, minor};
 use crate::manifest::{COMPONENTS, Component};
 use crate::values::Values;
@@ -57,20 +57,22 @@ impl Amount {
 }
 
 /// Looks at all nodes.
-pub(super) async fn look(client: &Client, values: &Values) -> Result<Vec<Finding>> {
-    let api: Api<Node> = Api::all(client.clone());
-    let nodes = api
-        .list(&ListParams::default())
-        .await
-        .context("cannot list nodes")?
-        .items;
-    let requested = requested(client).await?;
-    let mut findings = Vec::new();
+pub(super) async fn look(client: &Client, values: &Values) -> Findings {
+    let mut findings = Findings::default();
+    let Some(nodes) = findings.learn(CHECK, nodes(client).await) else {
+        return findings;
+    };
     findings.extend(kubelets(&nodes));
-    for component in COMPONENTS {
-        findings.push(room(component, values, &nodes, &requested));
+    if let Some(requested) = findings.learn(CHECK, requested(client).await) {
+        findings.extend(COMPONENTS.map(|component| room(component, values, &nodes, &requested)));
     }
-    Ok(findings)
+    findings
+}
+
+async fn nodes(client: &Client) -> Result<Vec<Node>> {
+    let api: Api<Node> = Api::all(client.clone());
+    let found = api.list(&ListParams::default()).await;
+    Ok(found.context("cannot list nodes")?.items)
 }
 
 /// What the pods of each node ask for.

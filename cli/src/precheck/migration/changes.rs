@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
-use super::super::finding::Finding;
+use super::super::finding::{Finding, Findings};
 use super::{CHECK, IstioVersion};
 
 /// The last version whose sidecars sent spans without being asked to.
@@ -24,21 +24,21 @@ pub(super) async fn since(
     client: &Client,
     definitions: &[CustomResourceDefinition],
     version: IstioVersion,
-) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+) -> Findings {
+    let mut findings = Findings::default();
     if version <= TRACED_UNASKED {
-        findings.extend(tracing(client).await?);
+        findings.add(CHECK, tracing(client).await);
     }
     if version <= RETRIED_503 {
-        findings.push(retries());
+        findings.extend([retries()]);
     }
     if version <= HAD_OPERATOR {
         findings.extend(operator(definitions));
     }
     if version <= CLASSIC_SIDECARS {
-        findings.push(native_sidecars());
+        findings.extend([native_sidecars()]);
     }
-    Ok(findings)
+    findings
 }
 
 /// Spans went to `zipkin.istio-system` by default, wherever the mesh was.

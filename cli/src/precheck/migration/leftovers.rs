@@ -1,19 +1,18 @@
-//! What a cluster has of Istio that Lateen does not act on yet: resources, namespaces in ambient mode,
-//! settings of the mesh.
+//! What a cluster has of Istio that Lateen does not act on yet: resources, and workloads in ambient mode.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
-use lateen_api::MeshConfig;
 
-use super::super::finding::Finding;
+use super::super::finding::{Finding, Findings};
 use super::CHECK;
-use crate::manifest::is_managed;
 
+/// Label of namespaces and pods that are in the mesh without sidecars.
+const AMBIENT: &str = "istio.io/dataplane-mode=ambient";
 /// How many namespaces a finding names.
 const NAMED: usize = 5;
 
@@ -21,27 +20,32 @@ const NAMED: usize = 5;
 pub(super) async fn resources(
     client: &Client,
     definitions: &[CustomResourceDefinition],
-) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+) -> Findings {
+    let mut findings = Findings::default();
     for kind in lateen_api::crds().iter().filter(|kind| is_inert(kind)) {
         let mut installed = definitions.iter();
         let Some(installed) = installed.find(|other| other.name_any() == kind.name_any()) else {
             continue;
         };
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &addressed(installed));
-        let found = api
-            .list_metadata(&ListParams::default())
-            .await
-            .with_context(|| format!("cannot list {}", kind.name_any()))?;
-        let mut places = BTreeMap::new();
-        for object in found {
-            *places
-                .entry(object.namespace().unwrap_or_default())
-                .or_default() += 1;
-        }
-        findings.extend(without_effect(kind, &places));
+        let found = api.list_metadata(&ListParams::default()).await;
+        let found = found.with_context(|| format!("cannot list {}", kind.name_any()));
+        findings.add(
+            CHECK,
+            found.map(|found| without_effect(kind, &by_namespace(&found.items))),
+        );
     }
-    Ok(findings)
+    findings
+}
+
+/// How many objects there are in each namespace.
+fn by_namespace(objects: &[impl ResourceExt]) -> BTreeMap<String, usize> {
+    let mut places = BTreeMap::new();
+    for object in objects {
+        let namespace = object.namespace().unwrap_or_default();
+        *places.entry(namespace).or_default() += 1;
+    }
+    places
 }
 
 /// Whether Lateen stores resources of a kind and does nothing else.
@@ -83,13 +87,11 @@ fn without_effect(
 }
 
 /// Namespaces that are in the mesh without sidecars.
-pub(super) async fn ambient(client: &Client) -> Result<Option<Finding>> {
+pub(super) async fn ambient_namespaces(client: &Client) -> Result<Option<Finding>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let labelled = ListParams::default().labels("istio.io/dataplane-mode=ambient");
-    let found = namespaces
-        .list(&labelled)
-        .await
-        .context("cannot list namespaces")?;
+    let selected = ListParams::default().labels(AMBIENT);
+    let found = namespaces.list_metadata(&selected).await;
+    let found = found.context("cannot list namespaces")?;
     let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
     let told = format!(
         "there is no ambient mode, which the label of {} asks for",
@@ -100,34 +102,20 @@ pub(super) async fn ambient(client: &Client) -> Result<Option<Finding>> {
     Ok((!names.is_empty()).then_some(finding))
 }
 
-/// Settings of an Istio's mesh configuration.
-pub(super) async fn mesh_config(client: &Client, namespace: &str) -> Result<Vec<Finding>> {
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let map = maps
-        .get_opt("istio")
-        .await
-        .with_context(|| format!("cannot look at ConfigMap {namespace}/istio"))?;
-    let Some(map) = map else {
-        return Ok(Vec::new());
-    };
-    if is_managed(&map) {
-        // An installation has told about its own settings.
-        return Ok(Vec::new());
-    }
-    let text = map.data.as_ref().and_then(|data| data.get("mesh"));
-    let text = text.map_or("", String::as_str);
-    Ok(match MeshConfig::parse(text) {
-        Ok(parsed) => {
-            let settings = parsed.not_honoured.iter();
-            settings
-                .map(|setting| Finding::warning(CHECK, format!("meshConfig.{setting}")))
-                .collect()
-        }
-        Err(error) => vec![Finding::warning(
-            CHECK,
-            format!("ConfigMap {namespace}/istio cannot be taken over: {error}"),
-        )],
-    })
+/// Single workloads that are in the mesh without sidecars.
+pub(super) async fn ambient_pods(client: &Client) -> Result<Option<Finding>> {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let selected = ListParams::default().labels(AMBIENT);
+    let found = pods.list_metadata(&selected).await;
+    let found = found.context("cannot list pods")?;
+    let places = by_namespace(&found.items);
+    let told = format!(
+        "there is no ambient mode, which pods ask for by their labels, in {}",
+        listed(places.keys().map(String::as_str))
+    );
+    let finding = Finding::warning(CHECK, told)
+        .remedy("take istio.io/dataplane-mode out of the pod templates of their workloads, and put sidecar.istio.io/inject: \"true\" there in a namespace that is not injected");
+    Ok((!places.is_empty()).then_some(finding))
 }
 
 /// `namespace a` or `namespaces a, b`, the first few by name.

@@ -5,13 +5,13 @@
 
 mod changes;
 mod leftovers;
+mod settings;
 mod version;
 
-use anyhow::Result;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 
-use super::finding::Finding;
+use super::finding::{Finding, Findings};
 use crate::values::Values;
 pub use version::IstioVersion;
 
@@ -21,26 +21,30 @@ pub(super) const CHECK: &str = "from istio";
 /// The newest version of Istio whose changes are known here.
 const NEWEST: IstioVersion = IstioVersion::of_minor(31);
 
-/// Compares with a version of Istio.
+/// Compares with a version of Istio. Without the cluster's definitions, what they would tell is left
+/// out.
 pub(super) async fn look(
     client: &Client,
-    definitions: &[CustomResourceDefinition],
+    definitions: Option<&[CustomResourceDefinition]>,
     values: &Values,
     version: IstioVersion,
-) -> Result<Vec<Finding>> {
-    let mut findings = changes::since(client, definitions, version).await?;
-    findings.extend(leftovers::resources(client, definitions).await?);
-    findings.extend(leftovers::ambient(client).await?);
-    findings.extend(leftovers::mesh_config(client, values.namespace()).await?);
+) -> Findings {
+    let mut findings = Findings::default();
+    let known = definitions.unwrap_or_default();
+    findings.extend(changes::since(client, known, version).await);
+    findings.extend(leftovers::resources(client, known).await);
+    findings.add(CHECK, leftovers::ambient_namespaces(client).await);
+    findings.add(CHECK, leftovers::ambient_pods(client).await);
+    findings.extend(settings::look(client, values.namespace()).await);
     if version > NEWEST {
         let told = format!("changes after Istio {NEWEST} are not known to this lateenctl");
-        findings.push(Finding::warning(CHECK, told));
+        findings.extend([Finding::warning(CHECK, told)]);
     }
-    if findings.is_empty() {
+    if findings.is_empty() && definitions.is_some() {
         let told = format!("nothing that differs from Istio {version} matters to this cluster");
-        findings.push(Finding::info(CHECK, told));
+        findings.extend([Finding::info(CHECK, told)]);
     }
-    Ok(findings)
+    findings
 }
 
 #[cfg(test)]

@@ -33,9 +33,9 @@ async fn told(
 ) -> Vec<(Level, String)> {
     let values = Values::load(&Sources::default()).unwrap();
     let version = version.parse().unwrap();
-    let findings = look(&cluster.client(), definitions, &values, version).await;
-    let findings = findings.unwrap().into_iter();
+    let findings = look(&cluster.client(), Some(definitions), &values, version).await;
     findings
+        .into_iter()
         .map(|finding| (finding.level, finding.message))
         .collect()
 }
@@ -83,7 +83,15 @@ async fn what_has_no_effect_is_told_where_it_is() {
     let mesh = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "istio", "namespace": "istio-system"},
         "data": {"mesh": "extensionProviders:\n- name: zipkin\n"}});
-    let mut objects = vec![policy, ambient, mesh, virtual_service("shop", "second")];
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone",
+        "namespace": "shop", "labels": {"istio.io/dataplane-mode": "ambient"}}});
+    let mut objects = vec![
+        policy,
+        ambient,
+        pod,
+        mesh,
+        virtual_service("shop", "second"),
+    ];
     objects.extend((1..=7).map(|number| virtual_service(&format!("n{number}"), "first")));
     let cluster = FakeCluster::with(objects);
     let definitions = [
@@ -102,7 +110,7 @@ async fn what_has_no_effect_is_told_where_it_is() {
     let mut told = told(&cluster, &definitions, "1.31").await;
     let (_, settings) = told.pop().unwrap();
     assert!(
-        settings.starts_with("meshConfig.extensionProviders: "),
+        settings.starts_with("ConfigMap istio-system/istio: meshConfig.extensionProviders: "),
         "{settings}"
     );
     let expected = [
@@ -117,6 +125,10 @@ async fn what_has_no_effect_is_told_where_it_is() {
         (
             Level::Warning,
             "there is no ambient mode, which the label of namespace quiet asks for",
+        ),
+        (
+            Level::Warning,
+            "there is no ambient mode, which pods ask for by their labels, in namespace shop",
         ),
     ];
     assert_eq!(
@@ -133,4 +145,70 @@ async fn settings_of_ones_own_installation_are_told_by_that() {
         "data": {"mesh": "extensionProviders:\n- name: zipkin\n"}});
     let told = told(&FakeCluster::with([mesh]), &[], "1.31").await;
     assert!(told[0].1.starts_with("nothing that differs"), "{told:?}");
+}
+
+#[tokio::test]
+async fn settings_of_every_revision_are_told_with_their_places() {
+    let control = |name: &str, namespace: &str, revision: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": namespace,
+                "labels": {"app": "istiod", "istio.io/rev": revision}}})
+    };
+    let mesh = |namespace: &str, name: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": namespace},
+            "data": {"mesh": "extensionProviders:\n- name: zipkin\n"}})
+    };
+    let cluster = FakeCluster::with([
+        control("istiod-1-26", "istio-system", "1-26"),
+        control("istiod", "other", "default"),
+        mesh("istio-system", "istio-1-26"),
+        mesh("istio-system", "istio-unused"),
+        mesh("other", "istio"),
+    ]);
+    let told = told(&cluster, &[], "1.31").await;
+    let places: Vec<&str> = told
+        .iter()
+        .filter_map(|(_, message)| Some(message.split_once(": ")?.0))
+        .collect();
+    assert_eq!(
+        places,
+        ["ConfigMap istio-system/istio-1-26", "ConfigMap other/istio"],
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_hides_nothing_else() {
+    let service = virtual_service("shop", "web");
+    let ambient = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "quiet", "labels": {"istio.io/dataplane-mode": "ambient"}}});
+    let cluster = FakeCluster::with([service, ambient]);
+    let definitions = [
+        definition(
+            "authorizationpolicies",
+            "AuthorizationPolicy",
+            "security.istio.io",
+        ),
+        definition("virtualservices", "VirtualService", "networking.istio.io"),
+    ];
+    let forbidden = [
+        "services",
+        "authorizationpolicies",
+        "pods",
+        "deployments",
+        "configmaps",
+    ];
+    let cluster = forbidden.into_iter().fold(cluster, FakeCluster::forbidding);
+    let told = told(&cluster, &definitions, "1.20").await;
+    let refused = |(_, message): &&(Level, String)| message.starts_with("could not be looked at");
+    assert_eq!(
+        told.iter().filter(refused).count(),
+        forbidden.len(),
+        "{told:?}"
+    );
+    for part in ["503", "native", "VirtualService", "namespace quiet"] {
+        let is_told = told.iter().any(|(_, message)| message.contains(part));
+        assert!(is_told, "{part}: {told:?}");
+    }
 }
