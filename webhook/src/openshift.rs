@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use lateen_wire::names;
 
+/// What `global.platform` calls it.
+pub const PLATFORM: &str = "openshift";
 /// Annotation of a namespace with its users: `FIRST/COUNT` or `FIRST-LAST`.
 const USERS: &str = "openshift.io/sa.scc.uid-range";
 /// Annotation of a namespace with its groups: such ranges with commas between. Without it the groups

@@ -7,6 +7,7 @@ use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 use lateen_api::networking;
+use lateen_webhook::openshift;
 use lateen_wire::{Revision, names};
 
 use super::component::{COMPONENTS, Component};
@@ -67,7 +68,7 @@ fn cluster_role(component: Component, values: &Values) -> ClusterRole {
             ),
         ],
         Component::Injector => {
-            let on_openshift = values.global.platform.as_str() == "openshift";
+            let on_openshift = values.global.platform.as_str() == openshift::PLATFORM;
             let mut rules = vec![
                 rule(CORE, &["nodes"], FOLLOW),
                 rule(networking::GROUP, &["proxyconfigs"], FOLLOW),

@@ -12,6 +12,8 @@ use serde_json::Value;
 use lateen_api::{Error, document};
 use lateen_wire::names;
 
+use crate::openshift;
+
 pub use proxy::{Proxy, ProxyInit, StartupProbe};
 
 /// What errors call the text.
@@ -144,8 +146,9 @@ impl Default for Global {
 
 impl Global {
     /// Whether namespaces say whom pods run as.
-    pub(crate) fn is_openshift(&self) -> bool {
-        self.platform == "openshift"
+    #[must_use]
+    pub fn is_openshift(&self) -> bool {
+        self.platform == openshift::PLATFORM
     }
 
     /// Name of the cluster.
