@@ -132,6 +132,24 @@ fn pods_bring_the_tokens_that_control_asks_for() {
 }
 
 #[test]
+fn injection_by_hand_tells_what_it_cannot_know_without_a_cluster() {
+    for (platform, told_of_users) in [("", false), ("openshift", true)] {
+        let folder = offline(&format!("global.platform={platform}"));
+        let output = lateenctl(&INJECT, folder.path());
+        let told = text(&output.stderr);
+        let mut told = told
+            .lines()
+            .filter(|line| line.contains("No cluster was asked"));
+        let told = told.next().unwrap();
+        assert!(
+            told.contains("ProxyConfig") && told.contains("kubelets"),
+            "{told}"
+        );
+        assert_eq!(told.contains("user 1337"), told_of_users, "{told}");
+    }
+}
+
+#[test]
 fn injection_by_hand_writes_to_a_file() {
     let folder = offline("global.hub=other");
     let output = lateenctl(

@@ -51,7 +51,7 @@ pub struct KubeInject {
     /// Manifest to inject; - is standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     pub filename: PathBuf,
-    /// Where to write the result [default: standard output]
+    /// File to write the result to, as YAML [default: standard output]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Mesh configuration from a file in place of the cluster's

@@ -1,10 +1,8 @@
 //! The configuration of the injector that a cluster has for a revision.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{ConfigMap, Node};
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
-use lateen_webhook::native::Kubelets;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
 use lateen_wire::{Revision, names};
 
 use crate::arguments::{Connection, KubeInject};
@@ -78,29 +76,6 @@ impl<'a> Live<'a> {
         })?;
         let text = map.data.and_then(|mut data| data.remove(key));
         text.with_context(|| format!("ConfigMap {}/{name} has no key {key}", self.namespace))
-    }
-
-    /// The kubelets, which decide whether native sidecars are possible. Who may not list nodes gets
-    /// what a new cluster gets.
-    pub(super) async fn kubelets(&self, console: &Console) -> Kubelets {
-        let mut kubelets = Kubelets::default();
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        match nodes.list(&ListParams::default()).await {
-            Ok(nodes) => nodes.iter().for_each(|node| {
-                let info = node
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.node_info.as_ref());
-                kubelets.insert(
-                    &node.name_any(),
-                    info.map_or("", |info| &info.kubelet_version),
-                );
-            }),
-            Err(error) => console.warning(&format!(
-                "Cannot list nodes, so their kubelets are taken to run native sidecars: {error}"
-            )),
-        }
-        kubelets
     }
 }
 

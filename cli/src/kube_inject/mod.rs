@@ -4,6 +4,7 @@
 
 mod live;
 mod settings;
+mod surroundings;
 
 use std::io::Read;
 use std::path::Path;
@@ -15,6 +16,7 @@ use lateen_webhook::{Target, kube_inject};
 use crate::arguments::{Connection, KubeInject};
 use crate::console::Console;
 use settings::Settings;
+use surroundings::Surroundings;
 
 /// Injects the workloads of a file.
 ///
@@ -30,18 +32,21 @@ pub async fn run(connection: &Connection, options: &KubeInject, console: &Consol
     let manifests = read(&options.filename)?;
     let settings = Settings::gather(connection, options, console).await?;
     let injector = settings.injector(console)?;
+    let on_openshift = injector.config().values.global.is_openshift();
+    let surroundings = match &settings.client {
+        Some(client) => Surroundings::of(client, on_openshift).await,
+        None => Surroundings::unknown(on_openshift),
+    };
     let target = Target {
         namespace: &settings.namespace,
         parameters: &Parameters::default(),
-        cluster: &settings.cluster,
+        cluster: &surroundings.cluster,
         owner: None,
     };
     let injected = kube_inject(&manifests, &injector, &target)
         .with_context(|| format!("cannot inject {}", options.filename.display()))?;
-    injected
-        .notices
-        .iter()
-        .for_each(|notice| console.warning(notice));
+    let notices = surroundings.notices.iter().chain(&injected.notices);
+    notices.for_each(|notice| console.warning(notice));
     match &options.output {
         None => console.result(&injected.yaml),
         Some(file) => std::fs::write(file, &injected.yaml)

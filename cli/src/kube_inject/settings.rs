@@ -2,12 +2,11 @@
 //! has the say in the mesh configuration and the values, single files in what they are for, and the
 //! ConfigMaps of a revision in the rest.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
+use kube::Client;
+use lateen_webhook::Injector;
 use lateen_webhook::config::{Config, Policy, Sources};
 use lateen_webhook::native::NativeSidecars;
-use lateen_webhook::{Cluster, Injector};
 use lateen_wire::names;
 
 use super::live::Live;
@@ -21,15 +20,15 @@ use crate::values;
 /// Namespace of manifests that name none, where no flag and no context tells.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// The three texts of a configuration, and the cluster that pods are meant for.
+/// The three texts of a configuration, and where pods are meant for.
 pub(super) struct Settings {
     mesh: String,
     config: String,
     values: String,
     /// Where pods are created whose manifest names no namespace.
     pub(super) namespace: String,
-    /// What there is to know of it.
-    pub(super) cluster: Cluster,
+    /// The cluster, unless all is in files.
+    pub(super) client: Option<Client>,
 }
 
 /// Those texts that files have.
@@ -63,7 +62,7 @@ impl Settings {
                     .namespace
                     .clone()
                     .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-                cluster: Cluster::default(),
+                client: None,
             });
         }
 
@@ -82,10 +81,7 @@ impl Settings {
                 .namespace
                 .clone()
                 .unwrap_or_else(|| client.default_namespace().to_owned()),
-            cluster: Cluster {
-                kubelets: Arc::new(live.kubelets(console).await),
-                ..Cluster::default()
-            },
+            client: Some(client),
         })
     }
 
