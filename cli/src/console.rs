@@ -6,6 +6,9 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use serde::Serialize;
+
+use crate::arguments::{OutputFlags, OutputForm};
 
 /// What standard error is able to show.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,23 @@ impl Console {
         let mut output = io::stdout().lock();
         output.write_all(text.as_bytes())?;
         Ok(output.flush()?)
+    }
+
+    /// The answer of a command in the form that is asked for, given how people read it.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn answer(
+        &self,
+        flags: OutputFlags,
+        answer: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<()> {
+        self.result(&match flags.form {
+            OutputForm::Text => text(),
+            OutputForm::Json => serde_json::to_string_pretty(answer)? + "\n",
+            OutputForm::Yaml => serde_saphyr::to_string(answer)?,
+        })
     }
 
     /// Asks a question that is answered by yes or no.

@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 use serde::Serialize;
 
-use crate::arguments::{Connection, OutputForm, Version as Options};
+use crate::arguments::{Connection, Version as Options};
 use crate::cluster::connect;
 use crate::console::{Console, chain};
 use crate::manifest::{COMPONENTS, Component, query};
@@ -74,10 +74,8 @@ pub async fn run(connection: &Connection, options: &Options, console: &Console) 
             )),
         }
     }
-    console.result(&match options.output {
-        None => versions.to_text(options.short && !options.remote),
-        Some(OutputForm::Json) => serde_json::to_string_pretty(&versions)? + "\n",
-        Some(OutputForm::Yaml) => serde_saphyr::to_string(&versions)?,
+    console.answer(options.output, &versions, || {
+        versions.to_text(options.short && !options.remote)
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OutputForm;
+use super::OutputFlags;
 
 pub(super) const KUBE_INJECT_EXAMPLES: &str = "Examples:
   # Inject with the configuration of the cluster
@@ -40,9 +40,9 @@ pub struct CheckInject {
     /// Labels of a pod that does not exist
     #[arg(short = 'l', long, value_name = "KEY=VALUE,...")]
     pub labels: Option<String>,
-    /// Form of the answer [default: text]
-    #[arg(short = 'o', long, value_name = "FORM")]
-    pub output: Option<OutputForm>,
+    /// Form of the answer.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }
 
 /// Flags of `kube-inject`.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use lateen_api::Duration;
 use lateen_wire::Revision;
 
-use super::Connection;
+use super::{Connection, OutputFlags};
 use crate::values::Sources;
 
 pub(super) const INSTALL_EXAMPLES: &str = "Examples:
@@ -121,18 +121,9 @@ pub struct Version {
     /// With --remote=false, the number and nothing else
     #[arg(short = 's', long)]
     pub short: bool,
-    /// Form of the answer [default: text]
-    #[arg(short = 'o', long, value_name = "FORM")]
-    pub output: Option<OutputForm>,
-}
-
-/// A form that programs read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputForm {
-    /// JSON.
-    Json,
-    /// YAML.
-    Yaml,
+    /// Form of the answer.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }
 
 /// What to print.

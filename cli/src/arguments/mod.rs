@@ -2,6 +2,7 @@
 
 mod injection;
 mod installation;
+mod output;
 mod precheck;
 mod tag;
 
@@ -11,7 +12,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lateen_wire::names;
 
 pub use injection::{CheckInject, DiscoveryFlags, KubeInject};
-pub use installation::{Install, Manifest, OutputForm, Uninstall, ValueFlags, Version};
+pub use installation::{Install, Manifest, Uninstall, ValueFlags, Version};
+pub use output::{OutputFlags, OutputForm};
 pub use precheck::Precheck;
 pub use tag::{ListTags, RemoveTag, SetTag, Tag};
 
@@ -193,6 +195,8 @@ mod tests {
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
             "istioctl tag list -o json",
+            "istioctl tag list --output table",
+            "istioctl precheck -o log",
             "istioctl tag show -o yaml",
             "istioctl tag remove prod --skip-confirmation",
             "istioctl tag delete prod -y",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::OutputForm;
+use super::OutputFlags;
 use crate::precheck::{IstioVersion, Level};
 
 pub(super) const PRECHECK_EXAMPLES: &str = "Examples:
@@ -42,7 +42,7 @@ pub struct Precheck {
     /// Leave out findings that are less than this
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info, ignore_case = true)]
     pub output_threshold: Level,
-    /// Form of the answer [default: a table]
-    #[arg(short = 'o', long, value_name = "FORM")]
-    pub output: Option<OutputForm>,
+    /// Form of the answer.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use lateen_wire::Revision;
 
-use super::installation::OutputForm;
+use super::OutputFlags;
 
 const SET_EXAMPLES: &str = "Examples:
   # Make namespaces with the label istio.io/rev=prod mean revision 1-2-0
@@ -73,9 +73,9 @@ pub struct SetTag {
 /// Flags of `tag list`.
 #[derive(Debug, Args)]
 pub struct ListTags {
-    /// Form of the answer [default: a table]
-    #[arg(short = 'o', long, value_name = "FORM")]
-    pub output: Option<OutputForm>,
+    /// Form of the answer.
+    #[command(flatten)]
+    pub output: OutputFlags,
 }
 
 /// Flags of `tag remove`.

@@ -9,7 +9,7 @@ mod verdict;
 
 use anyhow::{Result, ensure};
 
-use crate::arguments::{CheckInject, Connection, OutputForm};
+use crate::arguments::{CheckInject, Connection};
 use crate::cluster::connect;
 use crate::console::Console;
 use crate::hooks;
@@ -41,10 +41,6 @@ pub async fn run(connection: &Connection, options: &CheckInject, console: &Conso
         verdicts.push(verdict);
     }
     let report = Report::new(&subject, verdicts);
-    console.result(&match options.output {
-        None => report.to_text(),
-        Some(OutputForm::Json) => serde_json::to_string_pretty(&report)? + "\n",
-        Some(OutputForm::Yaml) => serde_saphyr::to_string(&report)?,
-    })?;
+    console.answer(options.output, &report, || report.to_text())?;
     report.refuse_rivals()
 }

@@ -21,7 +21,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use crate::arguments::{Connection, OutputForm, Precheck};
+use crate::arguments::{Connection, Precheck};
 use crate::cluster::connect;
 use crate::console::Console;
 use crate::hooks;
@@ -47,11 +47,7 @@ pub async fn run(connection: &Connection, options: &Precheck, console: &Console)
     let mut findings = look(&client, &values, options, console).await?;
     findings.retain(|finding| finding.level >= options.output_threshold);
     findings.sort_by_key(|finding| Reverse(finding.level));
-    console.result(&match options.output {
-        None => to_text(&findings),
-        Some(OutputForm::Json) => serde_json::to_string_pretty(&findings)? + "\n",
-        Some(OutputForm::Yaml) => serde_saphyr::to_string(&findings)?,
-    })?;
+    console.answer(options.output, &findings, || to_text(&findings))?;
     let errors = findings
         .iter()
         .filter(|finding| finding.level == Level::Error)

@@ -1,6 +1,7 @@
 //! What people read.
 
 use super::*;
+use crate::arguments::OutputFlags;
 use crate::fake_cluster::FakeCluster;
 
 #[test]
@@ -35,7 +36,7 @@ async fn definitions_that_may_not_be_read_are_one_finding_among_others() {
         skip_kernel: true,
         kernel_namespace: None,
         output_threshold: Level::Info,
-        output: None,
+        output: OutputFlags::default(),
     };
     let console = Console::for_terminal();
     let findings = look(&cluster.client(), &values, &options, &console).await;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::inventory::Inventory;
 use super::users;
-use crate::arguments::{ListTags, OutputForm};
+use crate::arguments::ListTags;
 use crate::console::Console;
 use crate::table::Table;
 
@@ -33,18 +33,16 @@ pub(super) async fn run(
             namespaces: users(client, tag).await?,
         });
     }
-    if tags.is_empty() && options.output.is_none() {
+    if tags.is_empty() {
         console.note("There are no revision tags.");
-        return Ok(());
     }
-    console.result(&match options.output {
-        None => table(&tags),
-        Some(OutputForm::Json) => serde_json::to_string_pretty(&tags)? + "\n",
-        Some(OutputForm::Yaml) => serde_saphyr::to_string(&tags)?,
-    })
+    console.answer(options.output, &tags, || table(&tags))
 }
 
 fn table(tags: &[Description]) -> String {
+    if tags.is_empty() {
+        return String::new();
+    }
     let mut table = Table::new(["TAG", "REVISION", "NAMESPACES"]);
     for tag in tags {
         table.row([
