@@ -10,25 +10,27 @@ use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, Volume};
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 
 use lateen_wire::names::PROXY_CONTAINER;
 
-/// A JSON Patch, serialised as RFC 6902 says.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Patch(Vec<Operation>);
+/// What the patch of an ordinary pod takes, in bytes.
+const CAPACITY: usize = 16 * 1024;
 
-/// One operation. Values are kept as the text that they are sent as.
-#[derive(Clone, Debug, Serialize)]
+/// A JSON Patch, as the text that is sent. Each operation is written to it as soon as it is known.
+#[derive(Clone, Debug)]
+pub struct Patch(Vec<u8>);
+
+/// One operation (RFC 6902 section 4).
+#[derive(Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-enum Operation {
+enum Operation<'a, T: ?Sized> {
     /// Adds a member, replacing one of the same name (which `null` is too), or inserts an item.
     Add {
-        path: PointerBuf,
-        value: Box<RawValue>,
+        path: &'a PointerBuf,
+        value: &'a T,
     },
     Remove {
-        path: PointerBuf,
+        path: &'a PointerBuf,
     },
 }
 
@@ -38,10 +40,22 @@ enum Operation {
 pub struct Misfit(String);
 
 impl Patch {
+    fn empty() -> Self {
+        let mut text = Vec::with_capacity(CAPACITY);
+        text.extend(b"[]");
+        Self(text)
+    }
+
     /// Whether nothing changes.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.0 == b"[]"
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Changes an object.
@@ -50,9 +64,8 @@ impl Patch {
     /// When it is not the object that the patch was made for.
     pub fn apply(&self, object: &mut Value) -> Result<(), Misfit> {
         let misfit = |error: &dyn ToString| Misfit(error.to_string());
-        let operations = serde_json::to_value(self).map_err(|error| misfit(&error))?;
         let operations: json_patch::Patch =
-            serde_json::from_value(operations).map_err(|error| misfit(&error))?;
+            serde_json::from_slice(&self.0).map_err(|error| misfit(&error))?;
         json_patch::patch(object, &operations).map_err(|error| misfit(&error))
     }
 }
@@ -60,7 +73,7 @@ impl Patch {
 /// The operations that turn `before` into `after`, in an order that depends on nothing else.
 #[must_use]
 pub fn diff(mut before: Pod, mut after: Pod) -> Patch {
-    let mut patch = Patch::default();
+    let mut patch = Patch::empty();
     let (old, new) = (&mut before.metadata, &mut after.metadata);
     patch.entries("labels", old.labels.take(), new.labels.take());
     patch.entries(
@@ -206,20 +219,26 @@ impl Patch {
         }
     }
 
+    fn add<T: Serialize + ?Sized>(&mut self, path: &PointerBuf, value: &T) {
+        self.push(&Operation::Add { path, value });
+    }
+
+    fn remove(&mut self, path: &PointerBuf) {
+        let operation: Operation<'_, ()> = Operation::Remove { path };
+        self.push(&operation);
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "Kubernetes' types have string keys alone, as JSON does"
     )]
-    fn add<T: Serialize + ?Sized>(&mut self, path: &PointerBuf, value: &T) {
-        let value = to_raw_value(value).expect("a Kubernetes object is JSON");
-        self.0.push(Operation::Add {
-            path: path.clone(),
-            value,
-        });
-    }
-
-    fn remove(&mut self, path: &PointerBuf) {
-        self.0.push(Operation::Remove { path: path.clone() });
+    fn push<T: Serialize + ?Sized>(&mut self, operation: &Operation<'_, T>) {
+        let Self(text) = self;
+        let is_first = text.len() == b"[]".len();
+        text.pop();
+        text.extend((!is_first).then_some(b','));
+        serde_json::to_writer(&mut *text, operation).expect("a Kubernetes object is JSON");
+        text.push(b']');
     }
 }
 

@@ -148,7 +148,7 @@ fn outputs(pod: &Value, settings: &Settings) -> Outputs {
 
 /// A patch with one operation on each line.
 fn operations(patch: &Patch) -> String {
-    let Value::Array(operations) = serde_json::to_value(patch).unwrap() else {
+    let Value::Array(operations) = serde_json::from_slice(patch.as_bytes()).unwrap() else {
         return String::new();
     };
     let lines: Vec<_> = operations.iter().map(Value::to_string).collect();

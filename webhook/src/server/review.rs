@@ -16,6 +16,8 @@ const KIND: &str = "AdmissionReview";
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 
 /// A request that is no admission review. The message is the answer's text.
+/// What an answer takes beside its patch, warnings apart, in bytes.
+const ROOM: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request body is no AdmissionReview of admission.k8s.io/v1: {0}")]
 pub struct NoReview(String);
@@ -190,14 +192,17 @@ impl Answerer {
             kind: KIND,
             response,
         };
-        serde_json::to_vec(&answer).unwrap_or_default()
+        let patch = response.patch.as_ref().map_or(0, |patch| patch.get().len());
+        let mut text = Vec::with_capacity(patch + ROOM);
+        let written = serde_json::to_writer(&mut text, &answer);
+        written.map(|()| text).unwrap_or_default()
     }
 }
 
 /// A patch in base64, as JSON. It is the most of an answer and has nothing to be escaped: as a text it
 /// would be searched for that letter by letter.
 fn encoded(patch: &Patch) -> Option<Box<RawValue>> {
-    let patch = serde_json::to_vec(patch).ok()?;
+    let patch = patch.as_bytes();
     let mut json = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);
     json.push('"');
     STANDARD.encode_string(patch, &mut json);
