@@ -14,6 +14,8 @@ pub mod review;
 pub mod routes;
 pub mod tls;
 
+mod received;
+
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -12,12 +12,14 @@ use serde_json::value::RawValue;
 
 use crate::patch::Patch;
 
+use super::received::Received;
+
 const KIND: &str = "AdmissionReview";
 const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
-
-/// A request that is no admission review. The message is the answer's text.
 /// What an answer takes beside its patch, warnings apart, in bytes.
 const ROOM: usize = 256;
+
+/// A request that is no admission review. The message is the answer's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request body is no AdmissionReview of admission.k8s.io/v1: {0}")]
 pub struct NoReview(String);
@@ -83,17 +85,15 @@ impl Question {
     /// # Errors
     /// When the bytes are no review. An object that cannot be read is no error here.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoReview> {
-        match serde_json::from_slice::<Review<Pod>>(bytes) {
+        match serde_json::from_slice::<Review<Received>>(bytes) {
             Ok(review) if is_pod(&review.request.kind) => {
                 let Review {
                     api_version,
                     kind,
                     request,
                 } = review;
-                let mut pod = Box::new(request.object);
-                // Who set which field is of no use here, and is a good part of the whole.
-                pod.metadata.managed_fields = None;
-                let object = Object::Pod(pod);
+                let Received(pod) = request.object;
+                let object = Object::Pod(Box::new(pod));
                 Self::new(api_version, &kind, request.uid, request.namespace, object)
             }
             Ok(_) => Self::parse_other(bytes, String::new()),
