@@ -90,10 +90,10 @@ pub async fn run(programs: &Programs, options: &Options) -> Result<Table> {
     redirection::measure(programs, options.runs, &mut table).await?;
     for run in 1..=options.runs {
         progress.tell(format_args!("Measuring injection (run {run})"));
-        injection::measure(programs, options.seconds, &mut table).await?;
+        injection::measure(programs, options.seconds, &mut table)?;
     }
     progress.tell("Measuring injection for long");
-    injection::endure(programs, &mut table).await?;
+    injection::endure(programs, &mut table)?;
     for services in SERVICES {
         progress.tell(format_args!(
             "Measuring configuration among {services} services"

@@ -19,6 +19,30 @@ pub(crate) struct Process {
     pid: u32,
 }
 
+/// A core that a process has for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Core(usize);
+
+impl Core {
+    /// Keeps the calling thread off this core, if there is another.
+    ///
+    /// # Errors
+    /// When the kernel does not let it.
+    pub(crate) fn spare(self) -> Result<()> {
+        let this = Pid::from_raw(0);
+        let mut others = sched_getaffinity(this).context("Asking where a thread may run")?;
+        others.unset(self.0)?;
+        if cores(&others).next().is_some() {
+            sched_setaffinity(this, &others).context("Keeping a thread off a core")?;
+        }
+        Ok(())
+    }
+}
+
+fn cores(set: &CpuSet) -> impl Iterator<Item = usize> {
+    (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false))
+}
+
 impl Process {
     /// Starts `command` with its output in a file.
     ///
@@ -42,13 +66,14 @@ impl Process {
     ///
     /// # Errors
     /// When the process has ended.
-    pub(crate) fn pin_to_one_core(&self) -> Result<()> {
+    pub(crate) fn pin_to_one_core(&self) -> Result<Core> {
         let pid = Pid::from_raw(self.pid.cast_signed());
         let allowed = sched_getaffinity(pid).context("Asking where a process may run")?;
-        let mut cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false));
+        let core = Core(cores(&allowed).next().context("no core")?);
         let mut one = CpuSet::new();
-        one.set(cores.next().context("no core")?)?;
-        sched_setaffinity(pid, &one).context("Keeping a process on one core")
+        one.set(core.0)?;
+        sched_setaffinity(pid, &one).context("Keeping a process on one core")?;
+        Ok(core)
     }
 
     /// CPU time used so far, user and system.

@@ -18,11 +18,15 @@ use tokio_rustls::TlsConnector;
 
 use crate::bench::offline::SERVER_NAME;
 
-/// What an API server asks.
+/// What an API server asks, laid out for people.
 const REVIEW: &str = include_str!("review.json");
 
 /// A kept connection.
-pub(super) struct Client(SendRequest<Full<Bytes>>);
+pub(super) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    /// What is asked, as an API server writes it: without a space.
+    review: Bytes,
+}
 
 /// When enough was asked.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +69,9 @@ impl Client {
             .await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self(sender))
+        let review: serde_json::Value = serde_json::from_str(REVIEW)?;
+        let review = Bytes::from(review.to_string());
+        Ok(Self { sender, review })
     }
 
     /// Asks again and again, at the ticks if there are any; the answer is how long each admission took.
@@ -90,9 +96,9 @@ impl Client {
         let request = Request::post("/inject")
             .header("host", SERVER_NAME)
             .header("content-type", "application/json")
-            .body(Full::from(REVIEW))?;
-        self.0.ready().await?;
-        let response = self.0.send_request(request).await?;
+            .body(Full::from(self.review.clone()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
         let status = response.status();
         let answer = response.into_body().collect().await?.to_bytes();
         let answer = std::str::from_utf8(&answer)?;

@@ -5,9 +5,12 @@ mod client;
 mod server;
 
 use std::fmt;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::runtime::Builder;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::Programs;
@@ -39,7 +42,29 @@ pub enum Pace {
 ///
 /// # Errors
 /// When the server does not start or refuses a pod.
-pub(crate) async fn measure(programs: &Programs, seconds: u32, table: &mut Table) -> Result<()> {
+pub(crate) fn measure(programs: &Programs, seconds: u32, table: &mut Table) -> Result<()> {
+    on_one_thread(|| measure_paces(programs, seconds, table))
+}
+
+/// Adds what the server's memory grows by while it answers 100,000 reviews.
+///
+/// # Errors
+/// As [`measure`].
+pub(crate) fn endure(programs: &Programs, table: &mut Table) -> Result<()> {
+    on_one_thread(|| measure_growth(programs, table))
+}
+
+/// Runs the clients on one thread, which leaves the server's core to the server.
+fn on_one_thread<W>(work: impl FnOnce() -> W + Send) -> Result<()>
+where
+    W: Future<Output = Result<()>>,
+{
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let thread = thread::scope(|scope| scope.spawn(|| runtime.block_on(work())).join());
+    thread.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+async fn measure_paces(programs: &Programs, seconds: u32, table: &mut Table) -> Result<()> {
     let server = Server::start(programs).await?;
     let mut clients = connect(&server).await?;
     ask(&mut clients, Pace::Saturated, End::After(WARM_UP)).await?;
@@ -62,11 +87,7 @@ pub(crate) async fn measure(programs: &Programs, seconds: u32, table: &mut Table
     server.process.end().await
 }
 
-/// Adds what the server's memory grows by while it answers 100,000 reviews.
-///
-/// # Errors
-/// As [`measure`].
-pub(crate) async fn endure(programs: &Programs, table: &mut Table) -> Result<()> {
+async fn measure_growth(programs: &Programs, table: &mut Table) -> Result<()> {
     let server = Server::start(programs).await?;
     let mut clients = connect(&server).await?;
     let mut memory = Vec::new();

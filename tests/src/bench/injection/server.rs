@@ -29,7 +29,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one and waits until it listens.
+    /// Starts one and waits until it listens. The calling thread leaves it its core.
     ///
     /// # Errors
     /// When it does not start.
@@ -42,7 +42,7 @@ impl Server {
             .arg("--manifest")
             .arg(folder.path().join("manifest.yaml"));
         let process = Process::start(command, &folder.path().join("log"))?;
-        process.pin_to_one_core()?;
+        process.pin_to_one_core()?.spare()?;
         Ok(Self {
             process,
             address: address(folder.path()).await?,
