@@ -122,16 +122,32 @@ impl Console {
     }
 }
 
-/// An error and its causes in one line, a cause that its effect quotes already only once.
+/// An error and its causes in one line, a cause that its effect quotes already only once. What the API
+/// server refuses is told in its own words.
 #[must_use]
 pub fn chain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+    let mut text = String::new();
+    for cause in error.chain() {
+        let refusal = refusal(cause);
+        let told = refusal.map_or_else(|| cause.to_string(), str::to_owned);
+        if text.is_empty() {
+            text = told;
+        } else if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        if refusal.is_some() {
+            break;
         }
     }
     text
+}
+
+/// The API server's words, if it is its refusal.
+fn refusal<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    match cause.downcast_ref() {
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(&status.message),
+        _ => None,
+    }
 }
 
 /// Text whose further lines stand below the first.
@@ -147,6 +163,7 @@ fn say(line: fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use kube::core::Status;
 
     use super::*;
 
@@ -159,6 +176,15 @@ mod tests {
             chain(&error),
             "cannot save: cannot write a: the disk is full"
         );
+    }
+
+    #[test]
+    fn the_api_server_is_quoted_and_nothing_else() {
+        let status = Status::failure("nodes is forbidden", "Forbidden").with_code(403);
+        let error = anyhow::Error::new(kube::Error::Api(status.boxed()));
+        assert_eq!(chain(&error), "nodes is forbidden");
+        let error = error.context("cannot list nodes");
+        assert_eq!(chain(&error), "cannot list nodes: nodes is forbidden");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use lateen_wire::{Revision, names};
 use serde::Serialize;
 
 use super::subject::Subject;
+use crate::console::chain;
 use crate::hooks::Hook;
 
 /// One rule of the policy, and what it says.
@@ -64,10 +65,10 @@ impl<'a> Policies<'a> {
 
 async fn read(client: &Client, [namespace, name]: &[String; 2]) -> Result<InjectionConfig, String> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let map = maps
-        .get(name)
-        .await
-        .map_err(|error| format!("cannot read ConfigMap {namespace}/{name}: {error}"))?;
+    let map = maps.get(name).await.map_err(|error| {
+        let error = chain(&error.into());
+        format!("cannot read ConfigMap {namespace}/{name}: {error}")
+    })?;
     let text = map.data.and_then(|mut data| data.remove("config"));
     let (config, _) = InjectionConfig::parse(&text.unwrap_or_default())
         .map_err(|error| format!("ConfigMap {namespace}/{name}: {error}"))?;

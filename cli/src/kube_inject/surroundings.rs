@@ -15,6 +15,8 @@ use lateen_webhook::openshift::Namespaces;
 use lateen_webhook::proxy_configs::ProxyConfigs;
 use serde::de::DeserializeOwned;
 
+use crate::console::chain;
+
 const WITHOUT_NODES: &str = "kubelets are taken to run native sidecars";
 const WITHOUT_PROXY_CONFIGS: &str = "settings of ProxyConfig resources are left out";
 const WITHOUT_NAMESPACES: &str =
@@ -101,6 +103,7 @@ impl Surroundings {
             Ok(found) => found.items,
             Err(Error::Api(status)) if status.is_not_found() => Vec::new(),
             Err(error) => {
+                let error = chain(&error.into());
                 let told = format!("Cannot list {objects}, so {without}: {error}");
                 self.notices.push(told);
                 Vec::new()
@@ -165,8 +168,8 @@ mod tests {
         let Surroundings { cluster, notices } = Surroundings::of(&cluster.client(), true).await;
         assert!(cluster.kubelets.support_native(None));
         for (notice, meaning) in notices.iter().zip([
-            "Cannot list nodes, so kubelets are taken to run native sidecars: ",
-            "Cannot list proxyconfigs, so settings of ProxyConfig resources are left out: ",
+            "Cannot list nodes, so kubelets are taken to run native sidecars: Forbidden",
+            "Cannot list proxyconfigs, so settings of ProxyConfig resources are left out: Forbidden",
             "Cannot list namespaces, so proxies run as user 1337",
         ]) {
             assert!(notice.starts_with(meaning), "{notice}");

@@ -9,6 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
 
 use super::finding::{Finding, Findings};
+use crate::console::chain;
 use crate::hooks::Hook;
 use crate::hooks::contest::{Contest, contests};
 use crate::hooks::selector::Labels;
@@ -157,19 +158,11 @@ async fn reached(client: &Client, hook: &Hook) -> Result<Finding> {
             CHECK,
             format!(
                 "a pod that {name} is to inject cannot be made in namespace {namespace}: {}",
-                reason(&error)
+                chain(&error.into())
             ),
         )
         .remedy("the reason is that of the API server; look at the log of the injector and at what lies between the two, such as a NetworkPolicy or a firewall (TCP port 15017)"),
     })
-}
-
-/// The API server's own words.
-fn reason(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// Labels of a pod for which the injector is asked in a namespace.
