@@ -61,3 +61,28 @@ async fn users_of(client: &Client, tag: &str) -> Result<Vec<String>> {
     }
     Ok(users)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake_cluster::FakeCluster;
+
+    #[tokio::test]
+    async fn the_default_tag_is_used_by_the_label_of_injection_too() {
+        let namespace = |name: &str, label: &str, value: &str| {
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": name, "labels": {label: value}}})
+        };
+        let client = FakeCluster::with([
+            namespace("a", "istio.io/rev", "prod"),
+            namespace("b", "istio.io/rev", "default"),
+            namespace("c", "istio-injection", "enabled"),
+            namespace("d", "istio-injection", "disabled"),
+        ])
+        .client();
+        assert_eq!(users_of(&client, "prod").await.unwrap(), ["a"]);
+        assert_eq!(users_of(&client, "default").await.unwrap(), ["b", "c"]);
+    }
+}

@@ -87,17 +87,23 @@ async fn a_purge_leaves_nothing_of_any_revision() {
     assert_eq!(both.names(), Vec::<String>::new());
 }
 
-#[test]
-fn a_mesh_elsewhere_keeps_its_objects() {
-    let object = |value: serde_json::Value| serde_json::from_value(value).unwrap();
-    let hook = object(
-        serde_json::json!({"metadata": {"name": "istio-sidecar-injector"},
-        "webhooks": [{"clientConfig": {"service": {"namespace": "mesh"}}}]}),
-    );
-    let role = object(json!({"metadata": {"name": "istiod-mesh"}, "rules": []}));
-    for found in [hook, role] {
-        assert!(belongs_to(&found, "mesh"));
-        assert!(!belongs_to(&found, "istio-system"));
+#[tokio::test]
+async fn a_mesh_elsewhere_keeps_its_objects() {
+    let there = cluster(&["default"]);
+    let before = there.names();
+    for purge in [false, true] {
+        let options = Uninstall {
+            revision: None,
+            purge,
+            skip_confirmation: true,
+        };
+        // Names of roles end in their namespace, which this one ends in.
+        let outcome = remove(there.client(), "system", &options, &Console::for_terminal()).await;
+        let refusal = outcome.err().map(|error| error.to_string());
+        assert_eq!(refusal.is_some(), purge, "{refusal:?}");
+        let names_it = |refusal: String| refusal.contains("namespace istio-system");
+        assert!(refusal.is_none_or(names_it));
+        assert_eq!(there.names(), before);
     }
 }
 
