@@ -24,6 +24,7 @@ pub mod version;
 mod deletion;
 mod readiness;
 mod table;
+mod trouble;
 mod wait;
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 mod apply;
 mod conflict;
-mod pending;
 mod published;
 mod rollout;
 mod strangers;

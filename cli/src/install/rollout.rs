@@ -7,9 +7,9 @@ use kube::api::{ListParams, LogParams};
 use kube::{Api, Client};
 use lateen_wire::Revision;
 
-use super::pending::{Trouble, trouble};
 use crate::manifest::{Component, query};
 use crate::readiness;
+use crate::trouble::{Trouble, trouble};
 use crate::wait::State;
 
 /// Looks at a component's Deployment and, unless it is ready, at its pods.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerStateWaiting, Node, Pod, PodSpec, SecurityContext, Toleration,
+    Capabilities, Container, Node, Pod, PodSpec, SecurityContext, Toleration,
 };
 use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::finding::Finding;
 use crate::console::{Console, chain};
 use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
+use crate::trouble::{Trouble, trouble};
 use crate::values::Values;
 
 /// Name of the check.
@@ -26,14 +27,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Kubernetes ends a pod that nobody takes away.
 const DEADLINE: i64 = 120;
-
-/// Reasons of the kubelet that time does not mend.
-const NO_IMAGE: [&str; 4] = [
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-];
 
 /// What became of a pod.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,7 +141,10 @@ async fn outcome(pods: &Api<Pod>, name: &str) -> Result<Outcome> {
         match phase {
             Some("Succeeded") => return Ok(Outcome::Works),
             Some("Failed") => return Ok(Outcome::Fails(last_words(pods, name).await)),
-            _ if has_no_image(&pod) || Instant::now() >= until => {
+            // An image that cannot be had is nothing that time mends.
+            _ if matches!(trouble(&pod), Some(Trouble::Image { .. }))
+                || Instant::now() >= until =>
+            {
                 return Ok(Outcome::Stuck(waiting(&pod)));
             }
             _ => sleep(INTERVAL).await,
@@ -164,32 +160,12 @@ async fn last_words(pods: &Api<Pod>, name: &str) -> String {
     last.unwrap_or("it said nothing").to_owned()
 }
 
-/// Whether the kubelet has tried to get the image and could not.
-fn has_no_image(pod: &Pod) -> bool {
-    waits(pod)
-        .and_then(|waiting| waiting.reason.as_deref())
-        .is_some_and(|reason| NO_IMAGE.contains(&reason))
-}
-
-fn waits(pod: &Pod) -> Option<&ContainerStateWaiting> {
-    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    let mut states = containers.filter_map(|container| container.state.as_ref());
-    states.find_map(|state| state.waiting.as_ref())
-}
-
 /// What keeps a pod from running, in the words of scheduler and kubelet.
 fn waiting(pod: &Pod) -> String {
-    let status = pod.status.as_ref();
-    let waiting = waits(pod);
-    let reason = waiting.and_then(|waiting| waiting.message.clone().or(waiting.reason.clone()));
-    let unscheduled = status
-        .into_iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .find(|condition| condition.status == "False")
-        .and_then(|condition| condition.message.clone());
-    reason
-        .or(unscheduled)
-        .unwrap_or_else(|| format!("its pod did not end within {} s", LIMIT.as_secs()))
+    trouble(pod).map_or_else(
+        || format!("its pod did not end within {} s", LIMIT.as_secs()),
+        |trouble| trouble.to_string(),
+    )
 }
 
 /// A pod that does what `istio-init` does, tries the result and ends.
@@ -284,13 +260,11 @@ mod tests {
         let pod = |status: serde_json::Value| -> Pod {
             serde_json::from_value(json!({ "status": status })).unwrap()
         };
-        let image = json!({"containerStatuses": [{"name": "x", "image": "", "imageID": "", "ready": false,
-            "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]});
-        assert_eq!(waiting(&pod(image.clone())), "no such image");
-        assert!(has_no_image(&pod(image)));
+        let image = json!({"containerStatuses": [{"name": "x", "image": "y", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]});
+        assert_eq!(waiting(&pod(image)), "cannot get image y: no such image");
         let taint = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no room"}]});
-        assert_eq!(waiting(&pod(taint.clone())), "no room");
-        assert!(!has_no_image(&pod(taint)));
+        assert_eq!(waiting(&pod(taint)), "Pending: no room");
         assert!(waiting(&pod(json!({}))).contains("60 s"));
     }
 

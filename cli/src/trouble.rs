@@ -8,7 +8,7 @@ use crate::manifest::Component;
 
 /// What keeps a pod from being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// No node takes it: taints, room, affinity.
     Unscheduled {
         /// The scheduler's words.
@@ -42,7 +42,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What to do about it.
-    pub(super) fn hint(&self, component: Component) -> Option<String> {
+    pub(crate) fn hint(&self, component: Component) -> Option<String> {
         let values = component.values_path();
         match self {
             Self::Unscheduled { message } if message.contains("taint") => {
@@ -81,7 +81,7 @@ impl fmt::Display for Trouble {
 }
 
 /// What keeps the pod from being ready; `None` if it is ready or about to go.
-pub(super) fn trouble(pod: &Pod) -> Option<Trouble> {
+pub(crate) fn trouble(pod: &Pod) -> Option<Trouble> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
