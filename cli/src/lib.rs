@@ -22,6 +22,7 @@ pub mod values;
 pub mod version;
 
 mod deletion;
+mod pages;
 mod readiness;
 mod table;
 mod trouble;

@@ -14,9 +14,7 @@ use crate::arguments::{Connection, Version as Options};
 use crate::cluster::connect;
 use crate::console::{Console, chain};
 use crate::manifest::{COMPONENTS, Component, query};
-
-/// Pods that are asked for in one request.
-const PAGE: u32 = 500;
+use crate::pages;
 
 /// The answer, with `istioctl`'s names.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -111,29 +109,21 @@ async fn component_versions(
         .collect())
 }
 
-/// The version of every pod's sidecar, page by page.
+/// The version of every pod's sidecar.
 async fn proxy_versions(client: &Client) -> Result<Vec<ProxyVersion>> {
     let pods: Api<Pod> = Api::all(client.clone());
-    let mut page = ListParams::default().limit(PAGE);
     let mut versions = Vec::new();
-    loop {
-        let list = pods
-            .list(&page)
-            .await
-            .context("cannot list the pods of all namespaces")?;
-        versions.extend(list.items.iter().filter_map(|pod| {
-            let image = image(pod, names::PROXY_CONTAINER)?;
-            let id = format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default());
-            Some(ProxyVersion {
-                id,
-                istio_version: tag(image),
-            })
+    let note = |pod: &Pod| {
+        let image = image(pod, names::PROXY_CONTAINER);
+        versions.extend(image.map(|image| ProxyVersion {
+            id: format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default()),
+            istio_version: tag(image),
         }));
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(versions),
-        }
-    }
+    };
+    pages::each(&pods, ListParams::default(), note)
+        .await
+        .context("cannot list the pods of all namespaces")?;
+    Ok(versions)
 }
 
 /// The image of a container, native sidecars included.

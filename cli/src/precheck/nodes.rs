@@ -10,12 +10,11 @@ use kube::{Api, Client, ResourceExt};
 use super::finding::{Finding, Findings};
 use super::server::{NATIVE, OLDEST, minor};
 use crate::manifest::{COMPONENTS, Component};
+use crate::pages;
 use crate::values::Values;
 
 /// Name of the check.
 pub(super) const CHECK: &str = "nodes";
-/// Pods that are asked for in one request.
-const PAGE: u32 = 500;
 
 /// CPU in millicores and memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,22 +78,18 @@ async fn nodes(client: &Client) -> Result<Vec<Node>> {
 async fn requested(client: &Client) -> Result<BTreeMap<String, Amount>> {
     let pods: Api<Pod> = Api::all(client.clone());
     let running = "status.phase!=Succeeded,status.phase!=Failed";
-    let mut page = ListParams::default().fields(running).limit(PAGE);
     let mut requested: BTreeMap<String, Amount> = BTreeMap::new();
-    loop {
-        let list = pods.list(&page).await.context("cannot list pods")?;
-        for pod in &list.items {
-            let spec = pod.spec.as_ref();
-            if let Some(node) = spec.and_then(|spec| spec.node_name.clone()) {
-                let sum = requested.entry(node).or_default();
-                *sum = sum.plus(requests(pod));
-            }
+    let note = |pod: &Pod| {
+        let spec = pod.spec.as_ref();
+        if let Some(node) = spec.and_then(|spec| spec.node_name.clone()) {
+            let sum = requested.entry(node).or_default();
+            *sum = sum.plus(requests(pod));
         }
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(requested),
-        }
-    }
+    };
+    pages::each(&pods, ListParams::default().fields(running), note)
+        .await
+        .context("cannot list pods")?;
+    Ok(requested)
 }
 
 /// What a pod's containers ask for together, native sidecars included.
