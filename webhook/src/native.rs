@@ -39,16 +39,17 @@ pub struct Kubelets {
 }
 
 impl Kubelets {
-    /// Notes the version that a node's kubelet reports, such as `v1.34.1`. A version that cannot be
-    /// read counts as too old.
-    pub fn insert(&mut self, node: &str, version: &str) {
+    /// Notes the version that a node's kubelet reports, such as `v1.34.1`; answers whether that makes a
+    /// difference. A version that cannot be read counts as too old.
+    pub fn note(&mut self, node: &str, version: &str) -> bool {
         let supports = minor(version).is_some_and(|minor| minor >= FIRST_MINOR);
-        self.supports_native.insert(node.to_owned(), supports);
+        let before = self.supports_native.insert(node.to_owned(), supports);
+        before != Some(supports)
     }
 
-    /// Forgets a node.
-    pub fn remove(&mut self, node: &str) {
-        self.supports_native.remove(node);
+    /// Forgets a node; answers whether it was known.
+    pub fn forget(&mut self, node: &str) -> bool {
+        self.supports_native.remove(node).is_some()
     }
 
     /// Whether a pod can have a native sidecar: on its own node if that is known, else on every
@@ -80,15 +81,15 @@ mod tests {
     fn every_node_must_be_new_unless_the_pod_has_one() {
         let mut kubelets = Kubelets::default();
         assert!(kubelets.support_native(None));
-        kubelets.insert("new", "v1.34.1");
-        kubelets.insert("old", "v1.32.9-gke.1");
+        kubelets.note("new", "v1.34.1");
+        kubelets.note("old", "v1.32.9-gke.1");
         assert!(!kubelets.support_native(None));
         assert!(kubelets.support_native(Some("new")));
         assert!(!kubelets.support_native(Some("old")));
         assert!(!kubelets.support_native(Some("unknown")));
-        kubelets.remove("old");
+        kubelets.forget("old");
         assert!(kubelets.support_native(None));
-        kubelets.insert("odd", "main-4711");
+        kubelets.note("odd", "main-4711");
         assert!(!kubelets.support_native(None));
     }
 }

@@ -63,15 +63,15 @@ fn last(range: &str) -> Option<i64> {
 pub struct Namespaces(HashMap<String, ProxyIdentity>);
 
 impl Namespaces {
-    /// Notes the annotations of a namespace.
-    pub fn insert(&mut self, namespace: &str, annotations: &BTreeMap<String, String>) {
+    /// Notes the annotations of a namespace; answers whether that makes a difference.
+    pub fn note(&mut self, namespace: &str, annotations: &BTreeMap<String, String>) -> bool {
         let identity = ProxyIdentity::of(annotations);
-        self.0.insert(namespace.to_owned(), identity);
+        self.0.insert(namespace.to_owned(), identity) != Some(identity)
     }
 
-    /// Forgets a namespace.
-    pub fn remove(&mut self, namespace: &str) {
-        self.0.remove(namespace);
+    /// Forgets a namespace; answers whether it was known.
+    pub fn forget(&mut self, namespace: &str) -> bool {
+        self.0.remove(namespace).is_some()
     }
 
     /// Whom proxies run as in a namespace.
@@ -106,10 +106,10 @@ mod tests {
                 |(key, value): (&str, Option<&str>)| Some((key.to_owned(), value?.to_owned()));
             let annotations = annotations.filter_map(text).collect();
             let mut namespaces = Namespaces::default();
-            namespaces.insert("shop", &annotations);
+            namespaces.note("shop", &annotations);
             let ProxyIdentity { user, group } = namespaces.identity_in("shop");
             assert_eq!((user, group), expected, "{users:?} {groups:?}");
-            namespaces.remove("shop");
+            namespaces.forget("shop");
             assert_eq!(namespaces.identity_in("shop"), ProxyIdentity::default());
         }
     }

@@ -6,7 +6,6 @@
 //! the same, the oldest counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
@@ -19,7 +18,7 @@ use lateen_api::{Error, ProxyConfig};
 /// All resources of a cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProxyConfigs {
-    by_namespace: BTreeMap<String, BTreeMap<String, Arc<Dated>>>,
+    by_namespace: BTreeMap<String, BTreeMap<String, Dated>>,
 }
 
 /// One resource.
@@ -30,29 +29,33 @@ struct Dated {
 }
 
 impl ProxyConfigs {
-    /// Notes a resource. One that cannot be read changes nothing: what was read of it before stays.
+    /// Notes a resource; answers whether that makes a difference. One that cannot be read makes none:
+    /// what was read of it before stays.
     ///
     /// # Errors
     /// When a field has a value it cannot have.
-    pub fn note(&mut self, resource: &DynamicObject) -> Result<(), Error> {
+    pub fn note(&mut self, resource: &DynamicObject) -> Result<bool, Error> {
         let spec = read_spec(resource)?;
         let (namespace, name) = key(resource);
         let created = resource.metadata.creation_timestamp.clone();
-        let dated = Arc::new(Dated { created, spec });
+        let dated = Dated { created, spec };
         let of_namespace = self.by_namespace.entry(namespace).or_default();
+        let differs = of_namespace.get(&name) != Some(&dated);
         of_namespace.insert(name, dated);
-        Ok(())
+        Ok(differs)
     }
 
-    /// Forgets a resource.
-    pub fn forget(&mut self, resource: &DynamicObject) {
+    /// Forgets a resource; answers whether it was known.
+    pub fn forget(&mut self, resource: &DynamicObject) -> bool {
         let (namespace, name) = key(resource);
-        if let Some(of_namespace) = self.by_namespace.get_mut(&namespace) {
-            of_namespace.remove(&name);
-            if of_namespace.is_empty() {
-                self.by_namespace.remove(&namespace);
-            }
+        let Some(of_namespace) = self.by_namespace.get_mut(&namespace) else {
+            return false;
+        };
+        let was_known = of_namespace.remove(&name).is_some();
+        if of_namespace.is_empty() {
+            self.by_namespace.remove(&namespace);
         }
+        was_known
     }
 
     /// What counts for every proxy of a namespace.

@@ -86,11 +86,11 @@ fn injector(settings: &Settings) -> Injector {
 fn cluster(settings: &Settings) -> Cluster {
     let mut kubelets = Kubelets::default();
     for (node, version) in &settings.kubelets {
-        kubelets.insert(node, version);
+        kubelets.note(node, version);
     }
     let mut namespaces = Namespaces::default();
     for (namespace, annotations) in &settings.namespaces {
-        namespaces.insert(namespace, annotations);
+        namespaces.note(namespace, annotations);
     }
     let mut proxy_configs = ProxyConfigs::default();
     for resource in &settings.proxy_configs {

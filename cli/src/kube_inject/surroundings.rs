@@ -61,7 +61,7 @@ impl Surroundings {
             let status = node.status.as_ref();
             let info = status.and_then(|status| status.node_info.as_ref());
             let version = info.map_or("", |info| &info.kubelet_version);
-            kubelets.insert(&node.name_any(), version);
+            kubelets.note(&node.name_any(), version);
         }
         kubelets
     }
@@ -89,7 +89,7 @@ impl Surroundings {
             .await;
         let mut namespaces = Namespaces::default();
         for namespace in &all {
-            namespaces.insert(&namespace.name_any(), namespace.annotations());
+            namespaces.note(&namespace.name_any(), namespace.annotations());
         }
         namespaces
     }
@@ -147,7 +147,7 @@ mod tests {
             "openshift.io/sa.scc.uid-range".to_owned(),
             "2000/10".to_owned(),
         );
-        namespaces.insert("shop", &[range].into());
+        namespaces.note("shop", &[range].into());
         assert_eq!(*cluster.namespaces, namespaces);
         assert_eq!(notices.len(), 1, "{notices:?}");
         assert!(

@@ -16,12 +16,12 @@ impl Collection<PartialObjectMeta<Namespace>> for Namespaces {
     const OBJECTS: &'static str = "namespaces";
     const MEANING_IF_REFUSED: &'static str = "proxies run as user 1337, which OpenShift may refuse";
 
-    fn insert(&mut self, namespace: &PartialObjectMeta<Namespace>) {
-        Self::insert(self, &namespace.name_any(), namespace.annotations());
+    fn insert(&mut self, namespace: &PartialObjectMeta<Namespace>) -> bool {
+        self.note(&namespace.name_any(), namespace.annotations())
     }
 
-    fn remove(&mut self, namespace: &PartialObjectMeta<Namespace>) {
-        Self::remove(self, &namespace.name_any());
+    fn remove(&mut self, namespace: &PartialObjectMeta<Namespace>) -> bool {
+        self.forget(&namespace.name_any())
     }
 }
 
@@ -45,6 +45,8 @@ pub async fn follow(
     if injector.wait_for(is_on_openshift).await.is_err() {
         return;
     }
+    // Where this has just become OpenShift, no pod is injected by what was known elsewhere: nothing.
+    namespaces.send_replace(None);
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     let events = watcher(api, watcher::Config::default());
     collection::follow(events.default_backoff(), namespaces).await;
@@ -92,7 +94,11 @@ mod tests {
         let known = receiver.wait_for(Option::is_some).await.unwrap().clone();
         assert_eq!(known, Some(Arc::default()));
         injector_sender.send_replace(injector(r#"{"global":{"platform":"openshift"}}"#));
-        let listed = receiver.wait_for(|known| *known != Some(Arc::default()));
+        let is_listed = |known: &Option<Arc<Namespaces>>| {
+            let known = known.as_deref();
+            known.is_some_and(|known| *known != Namespaces::default())
+        };
+        let listed = receiver.wait_for(is_listed);
         let listed = timeout(Duration::from_secs(20), listed).await.unwrap();
         let user = listed
             .unwrap()
@@ -100,5 +106,21 @@ mod tests {
             .map(|all| all.identity_in("shop").user);
         following.abort();
         assert_eq!(user, Some(2009));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_known_of_namespaces_between_other_platforms_and_a_list() {
+        let client = api_server::client(|_| None);
+        let (injector_sender, injector_receiver) = watch::channel(injector(""));
+        let (sender, mut receiver) = watch::channel(None);
+        let following = tokio::spawn(follow(client, injector_receiver, sender));
+        receiver.wait_for(Option::is_some).await.unwrap();
+        injector_sender.send_replace(injector(r#"{"global":{"platform":"openshift"}}"#));
+        let unknown = receiver.wait_for(Option::is_none);
+        timeout(Duration::from_secs(20), unknown)
+            .await
+            .unwrap()
+            .unwrap();
+        following.abort();
     }
 }

@@ -36,12 +36,12 @@ impl Collection<NodeVersion> for Kubelets {
     const MEANING_IF_REFUSED: &'static str =
         "pods get native sidecars unless ENABLE_NATIVE_SIDECARS says otherwise";
 
-    fn insert(&mut self, node: &NodeVersion) {
-        Self::insert(self, &node.name_any(), version(node));
+    fn insert(&mut self, node: &NodeVersion) -> bool {
+        self.note(&node.name_any(), version(node))
     }
 
-    fn remove(&mut self, node: &NodeVersion) {
-        Self::remove(self, &node.name_any());
+    fn remove(&mut self, node: &NodeVersion) -> bool {
+        self.forget(&node.name_any())
     }
 }
 

@@ -17,15 +17,16 @@ impl Collection<DynamicObject> for ProxyConfigs {
     const OBJECTS: &'static str = "proxyconfigs.networking.istio.io";
     const MEANING_IF_REFUSED: &'static str = "ProxyConfig resources have no effect";
 
-    fn insert(&mut self, resource: &DynamicObject) {
-        if let Err(error) = self.note(resource) {
+    fn insert(&mut self, resource: &DynamicObject) -> bool {
+        self.note(resource).unwrap_or_else(|error| {
             let (namespace, name) = (resource.namespace(), resource.name_any());
             tracing::warn!(?namespace, name, %error, "A ProxyConfig cannot be read and changes nothing.");
-        }
+            false
+        })
     }
 
-    fn remove(&mut self, resource: &DynamicObject) {
-        self.forget(resource);
+    fn remove(&mut self, resource: &DynamicObject) -> bool {
+        self.forget(resource)
     }
 }
 
