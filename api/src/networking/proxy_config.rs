@@ -16,8 +16,10 @@ pub struct ProxyConfig {
     /// namespace.
     pub selector: Option<LabelSelector>,
     /// Worker threads; 0 is all cores.
+    #[schemars(range(max = 2_147_483_647))]
     pub concurrency: Option<u32>,
     /// Further environment variables of the proxy's container.
+    #[schemars(extend("additionalProperties" = {"type": "string", "maxLength": 2048}))]
     pub environment_variables: BTreeMap<String, String>,
     /// Variant of the proxy's image.
     pub image: Option<Image>,
