@@ -8,6 +8,7 @@ mod configuration;
 mod definitions;
 mod network;
 mod object;
+mod pod;
 pub(crate) mod tag;
 mod workload;
 
