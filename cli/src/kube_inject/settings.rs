@@ -22,9 +22,9 @@ const DEFAULT_NAMESPACE: &str = "default";
 
 /// The three texts of a configuration, and where pods are meant for.
 pub(super) struct Settings {
-    mesh: String,
-    config: String,
-    values: String,
+    pub(super) mesh: String,
+    pub(super) config: String,
+    pub(super) values: String,
     /// Where pods are created whose manifest names no namespace.
     pub(super) namespace: String,
     /// The cluster, unless all is in files.
