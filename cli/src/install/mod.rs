@@ -22,6 +22,7 @@ use crate::arguments::{Connection, Install};
 use crate::cluster::connect;
 use crate::console::Console;
 use crate::manifest::{Component, Manifest, Object};
+use crate::tag;
 use crate::values::Values;
 use crate::wait::{Patience, State};
 
@@ -137,6 +138,7 @@ impl Steps<'_> {
             published::reach(&self.client, namespace, revision)
         })
         .await?;
+        tag::settle(&self.client, manifest).await?;
         Ok(tally)
     }
 

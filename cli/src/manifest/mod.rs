@@ -28,6 +28,8 @@ pub struct Manifest {
     pub namespace: String,
     /// Which of several control planes it is.
     pub revision: Revision,
+    /// Tags that lead to it.
+    pub tags: Vec<Revision>,
     /// Custom resource definitions.
     pub definitions: Vec<Object>,
     /// Service accounts, roles and their bindings.
@@ -51,6 +53,7 @@ impl Manifest {
         Ok(Self {
             namespace: values.namespace().to_owned(),
             revision: values.revision.clone(),
+            tags: values.tags.clone(),
             definitions: definitions::objects()?,
             access: access::objects(values)?,
             configuration: configuration::objects(values)?,

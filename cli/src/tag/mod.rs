@@ -19,6 +19,7 @@ use lateen_wire::names;
 use crate::arguments::{Connection, Tag as Command};
 use crate::cluster::connect;
 use crate::console::Console;
+use crate::manifest::Manifest;
 use inventory::Inventory;
 
 /// By this name the API server knows what a default tag changed in other configurations, so that an
@@ -38,6 +39,21 @@ pub async fn run(connection: &Connection, command: &Command, console: &Console) 
         Command::List(options) => list::run(&client, &inventory, options, console).await,
         Command::Remove(options) => remove::run(&client, &inventory, options, console).await,
     }
+}
+
+/// Takes away what the tags of an installation had where they led before it.
+///
+/// # Errors
+/// The API server refuses to list or delete something.
+pub(crate) async fn settle(client: &Client, manifest: &Manifest) -> Result<()> {
+    if manifest.tags.is_empty() {
+        return Ok(());
+    }
+    let inventory = Inventory::of(client, &manifest.namespace).await?;
+    for tag in &manifest.tags {
+        retire::retire(client, &inventory, tag.as_str(), &manifest.admission).await?;
+    }
+    Ok(())
 }
 
 /// Namespaces that name a tag.

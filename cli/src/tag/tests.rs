@@ -9,7 +9,7 @@ use super::*;
 use crate::arguments::{RemoveTag, SetTag};
 use crate::fake_cluster::FakeCluster;
 use crate::hooks::Hook;
-use crate::manifest::{Manifest, Object};
+use crate::manifest::Object;
 use crate::values::{Sources, Values};
 
 const OWN: &str = "mutatingwebhookconfigurations/istio-sidecar-injector";
@@ -171,6 +171,30 @@ async fn a_tag_that_moves_leaves_nothing_behind_and_always_leads_somewhere() {
     );
     remove(&cluster, "prod").await.unwrap();
     assert_eq!(cluster.names(), names);
+}
+
+#[tokio::test]
+async fn a_tag_that_an_installation_takes_leaves_nothing_behind() {
+    let cluster = cluster(&[("blue", "north"), ("green", "south")]);
+    set(&cluster, "prod", "blue", false).await.unwrap();
+    let sources = Sources {
+        revision: Some("green".to_owned()),
+        namespace: Some("south".to_owned()),
+        assignments: vec!["revisionTags={prod}".to_owned()],
+        ..Sources::default()
+    };
+    let manifest = Manifest::build(&Values::load(&sources).unwrap()).unwrap();
+    for object in &manifest.admission {
+        cluster.add(object.to_json().unwrap());
+    }
+    settle(&cluster.client(), &manifest).await.unwrap();
+    assert_eq!(tags(&cluster).await, ["prod green"]);
+    let is_former = |name: &String| name.ends_with("-north");
+    assert!(
+        !cluster.names().iter().any(is_former),
+        "{:?}",
+        cluster.names()
+    );
 }
 
 #[tokio::test]
