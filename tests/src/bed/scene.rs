@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::Bed;
-use super::manifest::{client, deployment, merge, service, template};
+use super::manifest::{client, container, deployment, merge, service, template};
 
 /// What `web` listens on: HTTP 8080, TCP 9000, TCP that speaks first 9001, UDP 9002.
 pub const ECHO: [&str; 9] = [
@@ -53,6 +53,24 @@ impl Scene {
         let mut web = deployment("web", replicas, &template);
         web.push(service("web", &PORTS));
         Self::of(test, replicas, web).await
+    }
+
+    /// As [`Scene::injected`], to be restarted under load: the application ends at once when told to,
+    /// and both it and its sidecar are promised the CPU that a sidecar asks for by default. Pods that
+    /// are promised next to none may wait for it until after their end, with requests in hand that
+    /// nobody can answer any more.
+    ///
+    /// # Errors
+    /// When a pod does not become ready.
+    pub async fn to_restart(test: &str, replicas: usize) -> Result<Self> {
+        let mut application = container(&[&ECHO[..], &["--exit-on-term"]].concat());
+        let cpu = json!({ "resources": { "requests": { "cpu": "100m" } } });
+        merge(&mut application, cpu);
+        let change = json!({
+            "metadata": { "annotations": { "sidecar.istio.io/proxyCPU": "100m" } },
+            "spec": { "containers": [application] },
+        });
+        Self::changed(test, replicas, &change).await
     }
 
     /// As [`Scene::injected`], with other objects that make the `replicas` pods of `web`.

@@ -1,17 +1,19 @@
 //! The samples run as they are, and their services talk over mutual TLS.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use lateen_tests::bed::manifest::{client, deployment, service, take_images_from};
 use lateen_tests::bed::{Bed, eventually, hub_and_tag};
+use lateen_tests::checkout;
 use serde_json::{Value, json};
 
 /// Applies a file of `samples/`, with its images from where all images of the tests are.
 async fn start(bed: &Bed, sample: &str) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let file = root.join("samples").join(sample).display().to_string();
+    let file = checkout()
+        .join("samples")
+        .join(sample)
+        .display()
+        .to_string();
     let read = ["create", "--dry-run=client", "--output=json", "--filename"];
     let json = bed.kubectl(&[&read[..], &[&file]].concat()).await?;
     let objects = serde_json::Deserializer::from_str(&json).into_iter();

@@ -1,6 +1,6 @@
 //! Installing again changes nothing, with the command line and with Helm, and injection by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
@@ -8,6 +8,7 @@ use lateen_tests::bed::installation::{Installed, install, values};
 use lateen_tests::bed::manifest::{client, deployment, service, template};
 use lateen_tests::bed::scene::{ECHO, PORTS, Scene};
 use lateen_tests::bed::{self, Bed, lateenctl};
+use lateen_tests::checkout;
 use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
@@ -110,7 +111,6 @@ fn ensure_unchanged(told: &str) -> Result<()> {
 }
 
 async fn upgrade(release: &str, chart: &str, flags: &[&str]) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let (hub, tag) = bed::hub_and_tag();
     // Where kubectl is ours, so is helm.
     let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from);
@@ -123,7 +123,7 @@ async fn upgrade(release: &str, chart: &str, flags: &[&str]) -> Result<()> {
         "istio-system",
         release,
     ])
-    .arg(root.join("charts").join(chart))
+    .arg(checkout().join("charts").join(chart))
     .args(flags);
     if chart == "istiod" {
         helm.args(values(&hub, &tag));

@@ -4,10 +4,8 @@
 use anyhow::{Result, ensure};
 use lateen_tests::bed::admission::injected_by;
 use lateen_tests::bed::installation::{Installed, install};
-use lateen_tests::bed::manifest::container;
-use lateen_tests::bed::scene::{ECHO, Scene};
+use lateen_tests::bed::scene::Scene;
 use lateen_tests::bed::{self, Bed, eventually, lateenctl};
-use serde_json::json;
 
 use crate::mesh::{INJECTOR, names, rolled_out, system};
 
@@ -45,16 +43,7 @@ async fn a_namespace_moves_to_another_revision_and_back_without_losing_a_request
 }
 
 async fn move_under_load(system: &Bed) -> Result<()> {
-    let mut echo = ECHO.to_vec();
-    echo.push("--exit-on-term");
-    // As much CPU as a sidecar asks for by default: see the test of a rolling restart.
-    let mut application = container(&echo);
-    application["resources"]["requests"]["cpu"] = json!("100m");
-    let change = json!({
-        "metadata": { "annotations": { "sidecar.istio.io/proxyCPU": "100m" } },
-        "spec": { "containers": [application] },
-    });
-    let scene = Scene::changed("revision", 2, &change).await?;
+    let scene = Scene::to_restart("revision", 2).await?;
     let flags = ["--duration", "45", "--rate", "100", "--concurrency", "4"];
     let load = scene.http("http://web:8080/", &flags);
     let moving = async {

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
-use lateen_tests::bed::manifest::container;
-use lateen_tests::bed::scene::{ECHO, Scene};
-use serde_json::json;
+use lateen_tests::bed::scene::Scene;
 
 /// Restarts `web` again and again until told to stop; how often.
 async fn restart_until(scene: &Scene, stop: &AtomicBool) -> Result<usize> {
@@ -19,18 +17,7 @@ async fn restart_until(scene: &Scene, stop: &AtomicBool) -> Result<usize> {
 
 #[tokio::test]
 async fn a_rolling_restart_loses_none_of_50_000_requests() -> Result<()> {
-    let mut echo = ECHO.to_vec();
-    echo.push("--exit-on-term");
-    // With the CPU that a sidecar asks for by default, and as much for the application. Pods that are
-    // promised next to none may wait for it until after their end, with requests in hand that
-    // nobody can answer any more.
-    let mut application = container(&echo);
-    application["resources"]["requests"]["cpu"] = json!("100m");
-    let change = json!({
-        "metadata": { "annotations": { "sidecar.istio.io/proxyCPU": "100m" } },
-        "spec": { "containers": [application] },
-    });
-    let scene = Scene::changed("rollout", 3, &change).await?;
+    let scene = Scene::to_restart("rollout", 3).await?;
     let stop = AtomicBool::new(false);
     let load = async {
         let flags = ["--requests", "25000", "--concurrency", "8", "--rate", "300"];
