@@ -59,8 +59,11 @@ fn on_one_thread<W>(work: impl FnOnce() -> W + Send) -> Result<()>
 where
     W: Future<Output = Result<()>>,
 {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let thread = thread::scope(|scope| scope.spawn(|| runtime.block_on(work())).join());
+    let run = || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work())
+    };
+    let thread = thread::scope(|scope| scope.spawn(run).join());
     thread.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
