@@ -37,6 +37,26 @@ impl Core {
         }
         Ok(())
     }
+
+    /// Gives this core work that yields to everybody else's, for as long as the value lives. A core
+    /// that sleeps between two requests, a virtual one above all, loses its caches meanwhile, and
+    /// what it takes to wake up is charged to whoever is woken.
+    ///
+    /// # Errors
+    /// When `chrt` (util-linux) cannot be started.
+    pub(crate) fn keep_awake(self, log: &Path) -> Result<Process> {
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
+        let process = Process::start(command, log)?;
+        self.hold(process.id())?;
+        Ok(process)
+    }
+
+    fn hold(self, process: Pid) -> Result<()> {
+        let mut one = CpuSet::new();
+        one.set(self.0)?;
+        sched_setaffinity(process, &one).context("Keeping a process on one core")
+    }
 }
 
 fn cores(set: &CpuSet) -> impl Iterator<Item = usize> {
@@ -67,13 +87,14 @@ impl Process {
     /// # Errors
     /// When the process has ended.
     pub(crate) fn pin_to_one_core(&self) -> Result<Core> {
-        let pid = Pid::from_raw(self.pid.cast_signed());
-        let allowed = sched_getaffinity(pid).context("Asking where a process may run")?;
+        let allowed = sched_getaffinity(self.id()).context("Asking where a process may run")?;
         let core = Core(cores(&allowed).next().context("no core")?);
-        let mut one = CpuSet::new();
-        one.set(core.0)?;
-        sched_setaffinity(pid, &one).context("Keeping a process on one core")?;
+        core.hold(self.id())?;
         Ok(core)
+    }
+
+    const fn id(&self) -> Pid {
+        Pid::from_raw(self.pid.cast_signed())
     }
 
     /// CPU time used so far, user and system.

@@ -24,6 +24,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// Whom to trust.
     pub(super) roots: RootCertStore,
+    /// What keeps its core awake.
+    _awake: Process,
     /// Its files, which are gone with it.
     _folder: TempDir,
 }
@@ -42,9 +44,12 @@ impl Server {
             .arg("--manifest")
             .arg(folder.path().join("manifest.yaml"));
         let process = Process::start(command, &folder.path().join("log"))?;
-        process.pin_to_one_core()?.spare()?;
+        let core = process.pin_to_one_core()?;
+        core.spare()?;
+        let awake = core.keep_awake(&folder.path().join("awake"))?;
         Ok(Self {
             process,
+            _awake: awake,
             address: address(folder.path()).await?,
             roots,
             _folder: folder,
