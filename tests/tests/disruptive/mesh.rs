@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use lateen_tests::bed::admission::sidecar;
 use lateen_tests::bed::manifest::{pod, service_account, template};
-use lateen_tests::bed::{Bed, PATIENCE, eventually, within};
+use lateen_tests::bed::{Bed, eventually, is_ready, within};
 use serde_json::{Value, json};
 
 /// The Deployment of the injector.
@@ -22,48 +22,49 @@ pub(crate) async fn system() -> Result<Bed> {
     Bed::existing("istio-system").await
 }
 
-/// Waits until a Deployment of the mesh has all its replicas, of its newest template.
+/// Waits until a Deployment of the mesh has all its replicas, of its newest template, and no pod is left
+/// that goes.
 pub(crate) async fn rolled_out(system: &Bed, name: &str) -> Result<()> {
     within(
         Duration::from_secs(180),
         &format!("roll-out of {name}"),
         async || {
             let deployment = system.api::<Deployment>().get(name).await?;
-            let wanted = deployment
-                .spec
-                .and_then(|spec| spec.replicas)
-                .unwrap_or_default();
+            let spec = deployment.spec.context("no spec")?;
+            let wanted = spec.replicas.unwrap_or_default();
             let status = deployment.status.unwrap_or_default();
             let observed = status.observed_generation == deployment.metadata.generation;
-            let ready = status.ready_replicas.unwrap_or_default() == wanted;
             let updated = status.updated_replicas.unwrap_or_default() == wanted;
-            let alone = status.replicas.unwrap_or_default() == wanted;
-            ensure!(observed && ready && updated && alone, "{status:?}");
+            ensure!(observed && updated, "{status:?}");
+            // The pods themselves: the status may still be that of before one was killed.
+            let labels = spec.selector.match_labels.unwrap_or_default();
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|(key, it)| format!("{key}={it}"))
+                .collect();
+            let selector = ListParams::default().labels(&labels.join(","));
+            let pods = system.api::<Pod>().list(&selector).await?.items;
+            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+            let wanted = usize::try_from(wanted)?;
+            ensure!(
+                pods.len() == wanted && ready == wanted,
+                "{ready} of {} pods are ready",
+                pods.len()
+            );
             Ok(())
         },
     )
     .await
 }
 
-/// Sets the number of replicas of a Deployment and waits until no pod is left that goes.
+/// Sets the number of replicas of a Deployment and waits until it has them.
 pub(crate) async fn scale(system: &Bed, name: &str, replicas: usize) -> Result<()> {
     let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
     system
         .api::<Deployment>()
         .patch(name, &PatchParams::default(), &patch)
         .await?;
-    rolled_out(system, name).await?;
-    let selector = ListParams::default().labels(&format!("app={name}"));
-    within(
-        PATIENCE,
-        &format!("{replicas} pods of {name}"),
-        async || {
-            let pods = system.api::<Pod>().list(&selector).await?.items.len();
-            ensure!(pods == replicas, "there are {pods}");
-            Ok(())
-        },
-    )
-    .await
+    rolled_out(system, name).await
 }
 
 /// Sets an environment variable of a Deployment's only container, or removes it.
