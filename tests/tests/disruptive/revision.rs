@@ -4,6 +4,7 @@
 use anyhow::{Result, ensure};
 use lateen_tests::bed::admission::injected_by;
 use lateen_tests::bed::installation::{Installed, install};
+use lateen_tests::bed::manifest::{pod, template};
 use lateen_tests::bed::scene::Scene;
 use lateen_tests::bed::{self, Bed, eventually, lateenctl};
 
@@ -47,14 +48,16 @@ async fn move_under_load(system: &Bed) -> Result<()> {
     let flags = ["--duration", "45", "--rate", "100", "--concurrency", "4"];
     let load = scene.http("http://web:8080/", &flags);
     let moving = async {
-        relabel(&scene.bed, &["istio-injection-", "istio.io/rev=canary"]).await?;
+        let canary = ["istio-injection-", "istio.io/rev=canary"];
+        relabel(&scene.bed, &canary, CANARY).await?;
         restarted_by(&scene, CANARY).await?;
         ensure!(
             followers(system).await? > 0.0,
             "nobody follows the new revision"
         );
         // Back by a tag, which is how people name a revision without knowing it.
-        relabel(&scene.bed, &["istio.io/rev=stable", "--overwrite"]).await?;
+        let stable = ["istio.io/rev=stable", "--overwrite"];
+        relabel(&scene.bed, &stable, "default").await?;
         restarted_by(&scene, "default").await
     };
     let (load, moved) = tokio::join!(load, moving);
@@ -63,11 +66,18 @@ async fn move_under_load(system: &Bed) -> Result<()> {
     scene.bed.end().await
 }
 
-async fn relabel(bed: &Bed, labels: &[&str]) -> Result<()> {
+/// Labels a namespace and waits until the API server goes by that, and asks a revision about its pods.
+async fn relabel(bed: &Bed, labels: &[&str], revision: &str) -> Result<()> {
     let namespace = ["label", "namespace", &bed.namespace];
-    bed.kubectl(&[&namespace[..], labels].concat())
-        .await
-        .map(drop)
+    bed.kubectl(&[&namespace[..], labels].concat()).await?;
+    let asked = pod("asked", &template("web", &["sleep"]));
+    eventually(&format!("{revision} is asked"), async || {
+        let pod = bed.admit(&asked).await?;
+        let by = injected_by(&pod);
+        ensure!(by == Some(revision), "it is {by:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Restarts `web`; its new pods must be of a revision.
