@@ -22,6 +22,9 @@ use tokio::process::Command;
 /// Two clusters, of names that nobody else uses.
 const NAMES: [&str; 2] = ["lateen-local-one", "lateen-local-two"];
 
+/// How long the kernel may take to end what was killed, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Runs `cargo xtask cluster ACTION --name NAME`.
 async fn cluster(action: &str, name: &str) -> Result<()> {
     let program = std::env::var_os("XTASK")
@@ -118,17 +121,26 @@ async fn remove(name: &str) -> Result<()> {
     );
     self::cluster("down", name).await?;
     // A process that was killed may still be on its way out.
-    within(
-        Duration::from_secs(10),
-        "an end without traces",
-        async || {
-            let left = traces(name, &ranges).await?;
-            if !left.is_empty() {
-                bail!("{left:#?}");
-            }
-            Ok(())
-        },
-    )
+    within(LIMIT, "an end without traces", async || {
+        let left = traces(name, &ranges).await?;
+        if !left.is_empty() {
+            bail!("{left:#?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until a process that was killed has ended.
+async fn gone(name: &str, pid: i32) -> Result<()> {
+    let cluster = Cluster::find(&name.parse::<Name>()?)?;
+    within(LIMIT, "the end of a process", async || {
+        let mut rows = cluster.status().await.components.into_iter();
+        match rows.find(|row| row.pid == Some(pid)) {
+            Some(row) => bail!("{row:?}"),
+            None => Ok(()),
+        }
+    })
     .await
 }
 
@@ -157,6 +169,7 @@ async fn clusters_are_made_side_by_side_mended_and_taken_down() -> Result<()> {
     for part in ["kube-apiserver", "containerd"] {
         let pid = first.get(part).with_context(|| format!("no {part}"))?;
         kill(Pid::from_raw(*pid), Signal::SIGKILL)?;
+        gone(one, *pid).await?;
     }
     cluster("up", one).await?;
     let mended = processes(one).await?;

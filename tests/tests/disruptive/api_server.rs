@@ -62,11 +62,16 @@ async fn an_api_server_that_is_killed_costs_no_request_and_no_repair() -> Result
     let process = api_server.and_then(|row| row.pid);
     let process = Pid::from_raw(process.context("no process of the API server")?);
     kill(process, Signal::SIGKILL)?;
-    let refused = bed.kubectl(&["get", "pods"]).await;
+    let gone = eventually("an API server that is gone", async || {
+        let got = bed.kubectl(&["get", "pods"]).await;
+        ensure!(got.is_err(), "it goes on");
+        Ok(())
+    })
+    .await;
     let nodes = cluster.nodes().len().try_into()?;
     let name = cluster.name().clone();
     cluster::up(&Spec { name, nodes }).await?;
-    ensure!(refused.is_err(), "the API server went on");
+    gone?;
 
     admitted(&bed, &web).await?;
     bed.apply(client("new")).await?;
