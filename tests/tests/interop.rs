@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use lateen_tests::bed::eventually;
 use lateen_tests::interop::{HTTP_PORT, HTTP2_PORT, Interop, Side, identity};
 
 /// The pods with Envoy on one side. Our programs are beside the one that cargo names.
@@ -30,20 +31,23 @@ async fn the_sidecar_of_istio_calls_ours() -> Result<()> {
     let interop = with_envoy(Side::Client).await?;
     let called = async {
         call(&interop, HTTP2_PORT).await?;
-        let metrics = interop.metrics().await?;
         let identity = identity(Side::Client);
         let labels = [
             ("source_principal", identity.as_str()),
             ("connection_security_policy", "mutual_tls"),
         ];
-        for (name, count) in [
-            ("istio_requests_total", 2.0),
-            ("istio_tcp_connections_opened_total", 1.0),
-        ] {
-            let counted = metrics.sum(name, &labels);
-            ensure!(counted >= count, "{counted} in {name}: {}", metrics.text());
-        }
-        Ok(())
+        eventually("what ours counted", async || {
+            let metrics = interop.metrics().await?;
+            for (name, count) in [
+                ("istio_requests_total", 2.0),
+                ("istio_tcp_connections_opened_total", 1.0),
+            ] {
+                let counted = metrics.sum(name, &labels);
+                ensure!(counted >= count, "{counted} in {name}: {}", metrics.text());
+            }
+            Ok(())
+        })
+        .await
     }
     .await;
     interop.end().await?;
