@@ -3,6 +3,7 @@
 //! tell who is in the mesh.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 
 use super::door::Caller;
 use super::monitoring::Monitoring;
+use crate::resolve;
+use crate::snapshot::{Service, Snapshot};
 
 /// What strangers are told.
 const REFUSAL: &str = "Debug pages are for callers from the pod itself. \
@@ -25,6 +28,7 @@ pub(super) fn pages(state: Monitoring) -> Router {
         .route("/debug/connections", get(connections))
         .route("/debug/syncz", get(sync))
         .route("/debug/registryz", get(registry))
+        .route("/debug/endpointz", get(endpoints))
         .route("/debug/mesh", get(mesh))
         .route_layer(middleware::from_fn(only_from_loopback))
         .with_state(state)
@@ -96,6 +100,39 @@ async fn registry(State(state): State<Monitoring>) -> Json<Value> {
     Json(json!(services))
 }
 
+/// Where proxies are told to send requests, by service.
+async fn endpoints(State(state): State<Monitoring>) -> Json<Value> {
+    let snapshot = state.store.read();
+    let services: BTreeMap<String, Vec<IpAddr>> = snapshot
+        .services()
+        .map(|service| {
+            (
+                format!("{}/{}", service.namespace, service.name),
+                ready_endpoints(&snapshot, service),
+            )
+        })
+        .collect();
+    Json(json!(services))
+}
+
+/// The endpoints of a service that take new requests.
+fn ready_endpoints(snapshot: &Snapshot, service: &Service) -> Vec<IpAddr> {
+    let namespace = &service.namespace;
+    snapshot
+        .slices_of(namespace, &service.name)
+        .filter_map(|slice| resolve::endpoint_slice(snapshot, namespace, slice).message)
+        .flat_map(|slice| slice.endpoints)
+        .filter(|endpoint| endpoint.ready)
+        .filter_map(|endpoint| address(&endpoint.address))
+        .collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
 /// The mesh settings in force, as proxies get them.
 async fn mesh(State(state): State<Monitoring>) -> Json<Value> {
     let snapshot = state.store.read();
@@ -111,4 +148,26 @@ async fn mesh(State(state): State<Monitoring>) -> Json<Value> {
         "registryOnly": mesh.registry_only,
         "enableAutoMtls": !mesh.auto_mtls_disabled,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::tests::documents;
+    use crate::snapshot::Cluster;
+
+    #[test]
+    fn ready_endpoints_are_those_that_proxies_are_told() {
+        let mut snapshot = Snapshot::new(Cluster::default());
+        for document in documents() {
+            snapshot.read_manifests(document).unwrap();
+        }
+        let told = |service| ready_endpoints(&snapshot, snapshot.service("shop", service).unwrap());
+        // Not those that are not ready, leave, or are of pods that control has not seen yet.
+        let addresses = ["10.244.0.5", "10.244.0.6", "10.99.0.1", "fd00:244::5"];
+        assert_eq!(
+            told("reviews"),
+            addresses.map(|address| address.parse::<IpAddr>().unwrap())
+        );
+    }
 }

@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn debug_pages_are_for_callers_from_loopback() {
-        for page in ["connections", "syncz", "registryz", "mesh"] {
+        for page in ["connections", "syncz", "registryz", "endpointz", "mesh"] {
             let page = format!("/debug/{page}");
             assert_eq!(ask(&page, "127.0.0.1").await, StatusCode::OK, "{page}");
             assert_eq!(ask(&page, "::1").await, StatusCode::OK, "{page}");
