@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
@@ -80,6 +80,18 @@ impl Bed {
     /// # Errors
     /// When there is no answer of status 200.
     pub async fn get(&self, pod: &str, port: u16, path: &str) -> Result<String> {
+        let (status, text) = self.ask(pod, port, path).await?;
+        if status != StatusCode::OK {
+            bail!("GET :{port}{path} of {pod} was answered {status}: {text}");
+        }
+        Ok(text)
+    }
+
+    /// Status and body of the answer to `GET path` on a port of a pod, through the API server.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask(&self, pod: &str, port: u16, path: &str) -> Result<(StatusCode, String)> {
         let mut forward = self
             .api::<Pod>()
             .portforward(pod, &[port])
@@ -97,10 +109,6 @@ impl Bed {
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if status != 200 {
-            bail!("GET :{port}{path} of {pod} was answered {status}: {text}");
-        }
-        Ok(text)
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod command;
+mod endpoints;
 pub mod inside;
 pub mod installation;
 pub mod manifest;

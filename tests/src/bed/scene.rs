@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::Bed;
 use super::manifest::{client, container, deployment, merge, service, template};
+use super::{Bed, eventually};
 
 /// What `web` listens on: HTTP 8080, TCP 9000, TCP that speaks first 9001, UDP 9002.
 pub const ECHO: [&str; 9] = [
@@ -80,17 +80,30 @@ impl Scene {
     pub async fn of(test: &str, replicas: usize, web: Vec<Value>) -> Result<Self> {
         let bed = Bed::injected(test).await?;
         bed.apply(web.into_iter().chain(client("client"))).await?;
-        let mut names = Vec::new();
-        for (selector, count) in [("app=client", 1), ("app=web", replicas)] {
-            let pods = bed.ready(selector, count).await?;
-            names.extend(pods.iter().map(ResourceExt::name_any));
-        }
-        let client = names.remove(0);
-        Ok(Self {
-            bed,
-            client,
-            web: names,
-        })
+        Self::found(bed, replicas).await
+    }
+
+    /// The scene that plays in a namespace, once its pods serve.
+    ///
+    /// # Errors
+    /// When a pod does not become ready.
+    pub async fn found(bed: Bed, replicas: usize) -> Result<Self> {
+        let client = bed.ready("app=client", 1).await?.remove(0).name_any();
+        let web = bed.serving("app=web", replicas, 8080).await?;
+        let web = web.iter().map(ResourceExt::name_any).collect();
+        let scene = Self { bed, client, web };
+        scene.in_dns("web").await?;
+        Ok(scene)
+    }
+
+    /// Waits until DNS has a name of the namespace.
+    ///
+    /// # Errors
+    /// When it does not learn of it in time.
+    pub async fn in_dns(&self, name: &str) -> Result<()> {
+        let name = format!("{name}.{}.svc.cluster.local", self.bed.namespace);
+        let found = async || self.client(&["dns", &name]).await;
+        eventually(&format!("{name} in DNS"), found).await.map(drop)
     }
 
     /// Sends HTTP requests from the client with the sample client's own flags.
@@ -163,7 +176,7 @@ impl Outside {
         let mut host = template("host", &["echo", "--http", &port.to_string()]);
         merge(&mut host, json!({ "spec": { "hostNetwork": true } }));
         bed.apply(deployment("host", 1, &host)).await?;
-        let pod = bed.ready("app=host", 1).await?.remove(0);
+        let pod = bed.serving("app=host", 1, port).await?.remove(0);
         let address = pod.status.and_then(|status| status.host_ip);
         let address = address.context("a pod without the address of its host")?;
         Ok(Self {

@@ -46,11 +46,32 @@ pub async fn within<T, E: Display>(
 }
 
 impl Bed {
-    /// Waits until exactly `count` pods are found and all are ready.
+    /// Waits until exactly `count` pods are found, all are ready, and sidecars are told that they are
+    /// endpoints of their Services.
     ///
     /// # Errors
     /// What is missing, after [`PATIENCE`].
     pub async fn ready(&self, selector: &str, count: usize) -> Result<Vec<Pod>> {
+        let pods = self.ready_pods(selector, count).await?;
+        self.told(&pods).await?;
+        Ok(pods)
+    }
+
+    /// As [`Bed::ready`], and each pod answers HTTP at `port`, be it with an error: a container that
+    /// nobody probes is ready before its program listens.
+    ///
+    /// # Errors
+    /// What is missing, after [`PATIENCE`].
+    pub async fn serving(&self, selector: &str, count: usize, port: u16) -> Result<Vec<Pod>> {
+        let pods = self.ready(selector, count).await?;
+        for pod in pods.iter().map(|pod| pod.name_any()) {
+            let asked = async || self.ask(&pod, port, "/").await;
+            eventually(&format!("an answer of {pod}:{port}"), asked).await?;
+        }
+        Ok(pods)
+    }
+
+    async fn ready_pods(&self, selector: &str, count: usize) -> Result<Vec<Pod>> {
         eventually(
             &format!("{count} ready pods {selector} in {}", self.namespace),
             async || {

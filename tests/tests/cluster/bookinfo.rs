@@ -35,7 +35,7 @@ async fn bookinfo_comes_up_and_shows_its_page() -> Result<()> {
         ("reviews", 3),
         ("ratings", 1),
     ] {
-        bed.ready(&format!("app={app}"), count).await?;
+        bed.serving(&format!("app={app}"), count, 9080).await?;
     }
     let client = bed.ready("app=client", 1).await?[0].name_any();
     let url = "http://productpage:9080/productpage";
@@ -106,7 +106,7 @@ async fn bookinfo_runs_under_istios_image_names() -> Result<()> {
     }
     bed.apply(client("client")).await?;
     for app in ["productpage", "details", "reviews", "ratings"] {
-        bed.ready(&format!("app={app}"), 1).await?;
+        bed.serving(&format!("app={app}"), 1, 9080).await?;
     }
     let client = bed.ready("app=client", 1).await?[0].name_any();
     for path in [
@@ -158,7 +158,7 @@ async fn httpbin_answers_as_courses_expect() -> Result<()> {
     let bed = Bed::injected("httpbin").await?;
     start(&bed, "httpbin/httpbin.yaml").await?;
     bed.apply(client("client")).await?;
-    bed.ready("app=httpbin", 1).await?;
+    bed.serving("app=httpbin", 1, 8080).await?;
     let client = bed.ready("app=client", 1).await?[0].name_any();
     for (path, method, status) in [
         ("headers", "GET", "200"),
@@ -179,7 +179,7 @@ async fn httpbin_answers_as_courses_expect() -> Result<()> {
 async fn curl_and_sleep_are_there_to_call_from() -> Result<()> {
     let bed = Bed::injected("curl").await?;
     start(&bed, "httpbin/httpbin.yaml").await?;
-    bed.ready("app=httpbin", 1).await?;
+    bed.serving("app=httpbin", 1, 8080).await?;
     for name in ["curl", "sleep"] {
         start(&bed, &format!("{name}/{name}.yaml")).await?;
         let pod = bed.ready(&format!("app={name}"), 1).await?[0].name_any();
@@ -195,7 +195,7 @@ async fn fortio_sends_load_through_its_sidecar() -> Result<()> {
     let bed = Bed::injected("fortio").await?;
     start(&bed, "httpbin/httpbin.yaml").await?;
     start(&bed, "httpbin/sample-client/fortio-deploy.yaml").await?;
-    bed.ready("app=httpbin", 1).await?;
+    bed.serving("app=httpbin", 1, 8080).await?;
     let fortio = bed.ready("app=fortio", 1).await?[0].name_any();
     let load = [
         "/usr/bin/fortio",

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use kube::ResourceExt;
 use lateen_tests::bed::installation::{Installed, install, values};
 use lateen_tests::bed::manifest::{client, deployment, service, template};
 use lateen_tests::bed::scene::{ECHO, PORTS, Scene};
@@ -77,13 +76,7 @@ async fn workloads_injected_by_hand_are_in_the_mesh() -> Result<()> {
     let file = injected.display().to_string();
     bed.kubectl(&["apply", "--filename", &file]).await?;
 
-    let web = bed.ready("app=web", 1).await?;
-    let client = bed.ready("app=client", 1).await?;
-    let scene = Scene {
-        client: client[0].name_any(),
-        web: web.iter().map(ResourceExt::name_any).collect(),
-        bed,
-    };
+    let scene = Scene::found(bed, 1).await?;
     let sent = scene
         .http("http://web:8080/", &["--requests", "10"])
         .await?

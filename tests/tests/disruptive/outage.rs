@@ -30,7 +30,7 @@ async fn without_control_for_five_minutes_traffic_goes_on() -> Result<()> {
         .bed
         .apply([service("other", &[("http", 8080, 8080)])])
         .await?;
-    scene.bed.ready("app=other", 1).await?;
+    scene.bed.serving("app=other", 1, 8080).await?;
     scene
         .http("http://web:8080/", &["--requests", "10"])
         .await?
