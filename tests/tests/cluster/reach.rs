@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use lateen_tests::bed::manifest::{client, deployment, merge, service, template, workload};
@@ -122,13 +121,13 @@ async fn tcp_websocket_and_server_first_protocols_work() -> Result<()> {
     scene
         .client(&["websocket", "ws://web:8080/websocket"])
         .await?;
-    let metrics = scene.bed.metrics(&scene.web[0]).await?;
-    let opened = metrics.sum("istio_tcp_connections_opened_total", &[ENCRYPTED]);
-    ensure!(
-        opened >= 2.0,
-        "{opened} encrypted TCP connections in {}",
-        metrics.text()
-    );
+    eventually("encrypted TCP connections", async || {
+        let metrics = scene.bed.metrics(&scene.web[0]).await?;
+        let opened = metrics.sum("istio_tcp_connections_opened_total", &[ENCRYPTED]);
+        ensure!(opened >= 2.0, "{opened} in {}", metrics.text());
+        Ok(())
+    })
+    .await?;
     scene.bed.end().await
 }
 
@@ -194,6 +193,18 @@ async fn an_application_on_localhost_only_talks_to_itself_and_out() -> Result<()
     scene.bed.end().await
 }
 
+/// Waits until kube-proxy leads `client`, which has no sidecar, to the scene's `web`: by a port that no
+/// test of such clients looks at, since it learns of all ports at once.
+async fn led_to_web(scene: &Scene, bed: &Bed, client: &str) -> Result<()> {
+    let target = format!("web.{}:9000", scene.bed.namespace);
+    let connect = ["/usr/local/bin/lateen-samples", "client", "tcp", &target];
+    eventually(&format!("a way from {client} to web"), async || {
+        bed.run(client, "app", &connect).await?.stdout()
+    })
+    .await
+    .map(drop)
+}
+
 #[tokio::test]
 async fn pod_addresses_and_headless_names_are_encrypted() -> Result<()> {
     let spec = json!({ "replicas": 2, "serviceName": "web" });
@@ -205,6 +216,7 @@ async fn pod_addresses_and_headless_names_are_encrypted() -> Result<()> {
     let pods = scene.bed.pods("app=web").await?;
     for pod in &pods {
         let name = pod.name_any();
+        scene.in_dns(&format!("{name}.web")).await?;
         for host in [
             authority(&addresses(pod)[0], 8080),
             format!("{name}.web:8080"),
@@ -243,7 +255,8 @@ async fn clients_and_servers_without_a_sidecar_are_reached() -> Result<()> {
         .apply([service("web", &[("http", 8080, 8080)])])
         .await?;
     let outsider = plain.ready("app=client", 1).await?[0].name_any();
-    plain.ready("app=web", 1).await?;
+    plain.serving("app=web", 1, 8080).await?;
+    led_to_web(&scene, &plain, &outsider).await?;
 
     let url = format!("http://web.{namespace}:8080/");
     let arguments = ["http", "--output", "json", "--url", &url];
@@ -259,30 +272,17 @@ async fn clients_and_servers_without_a_sidecar_are_reached() -> Result<()> {
 #[tokio::test]
 async fn host_network_clients_and_servers_are_reached() -> Result<()> {
     let scene = Scene::injected("hostnet", 1).await?;
-    let port = (20000 + fastrand::u16(..10000)).to_string();
-    let mut host = template("host", &["echo", "--http", &port]);
+    let port = 20000 + fastrand::u16(..10000);
+    let mut host = template("host", &["echo", "--http", &port.to_string()]);
     let change = json!({ "spec": { "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet" } });
     merge(&mut host, change);
     scene.bed.apply(deployment("host", 1, &host)).await?;
-    let number = port.parse()?;
     scene
         .bed
-        .apply([service("host", &[("http", 8080, number)])])
+        .apply([service("host", &[("http", 8080, port)])])
         .await?;
-    let host = scene.bed.ready("app=host", 1).await?[0].name_any();
-    // A pod that is ready becomes an endpoint a moment later.
-    eventually("an endpoint of host that is ready", async || {
-        let of_host = ListParams::default().labels("kubernetes.io/service-name=host");
-        let slices = scene.bed.api::<EndpointSlice>().list(&of_host).await?;
-        let mut endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-        let is_ready = |endpoint: &Endpoint| {
-            let conditions = endpoint.conditions.as_ref();
-            conditions.and_then(|conditions| conditions.ready) == Some(true)
-        };
-        ensure!(endpoints.any(is_ready), "there is none");
-        Ok(())
-    })
-    .await?;
+    let host = scene.bed.serving("app=host", 1, port).await?[0].name_any();
+    led_to_web(&scene, &scene.bed, &host).await?;
 
     scene
         .http("http://host:8080/", &[])
@@ -377,16 +377,17 @@ async fn an_address_outside_the_cluster_is_passed_through() -> Result<()> {
         .http(&url, &["--header", "host: nobody.example"])
         .await?
         .all_succeeded()?;
-    let metrics = scene.bed.metrics(&scene.client).await?;
     let labels = [
         ("destination_service_name", "PassthroughCluster"),
         ("reporter", "source"),
     ];
-    let passed = metrics.sum("istio_requests_total", &labels);
-    ensure!(
-        passed >= 4.0,
-        "{passed} requests are counted as passed through"
-    );
+    eventually("requests that are counted as passed through", async || {
+        let metrics = scene.bed.metrics(&scene.client).await?;
+        let passed = metrics.sum("istio_requests_total", &labels);
+        ensure!(passed >= 4.0, "there are {passed}");
+        Ok(())
+    })
+    .await?;
     outside.bed.end().await?;
     scene.bed.end().await
 }
