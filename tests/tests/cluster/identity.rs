@@ -1,12 +1,14 @@
 //! Nothing readable crosses the wire between nodes, and nobody can stand in for somebody else.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use lateen_tests::bed::eventually;
-use lateen_tests::bed::inside::on_node;
+use lateen_tests::bed::inside::{connect_as_sidecar, network_of, on_node};
 use lateen_tests::bed::manifest::{deployment, service, template};
 use lateen_tests::bed::scene::{ECHO, PORTS, Scene};
 use serde_json::json;
@@ -23,7 +25,7 @@ fn node_of(pod: &Pod) -> Result<String> {
 }
 
 /// Captures what passes the node's link to the other nodes, to and from these addresses.
-async fn capture(node: &str, addresses: &[String], file: &std::path::Path) -> Result<Child> {
+async fn capture(node: &str, addresses: &[String], file: &Path) -> Result<Child> {
     let hosts: Vec<String> = addresses
         .iter()
         .map(|address| format!("host {address}"))
@@ -47,6 +49,22 @@ async fn capture(node: &str, addresses: &[String], file: &std::path::Path) -> Re
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// What was captured of what the client sent to `web` until now: sends something last in plain text,
+/// past the sidecar, and waits for it. It also shows that plain text would be found.
+async fn captured_until_last(scene: &Scene, web: &Pod, file: &Path) -> Result<Vec<u8>> {
+    let last = format!("last-{:016x}", fastrand::u64(..));
+    let client = network_of(&scene.bed.pod("app=client").await?)?;
+    let address = addresses(web).first().context("no address")?.parse()?;
+    let mut plain = connect_as_sidecar(&client, SocketAddr::new(address, 9000)).await?;
+    plain.write_all(last.as_bytes()).await?;
+    eventually("the end of the capture", async || {
+        let captured = std::fs::read(file)?;
+        ensure!(contains(&captured, last.as_bytes()), "it is not there");
+        Ok(captured)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -74,9 +92,9 @@ async fn between_nodes_there_is_tls_1_3_and_no_plain_text() -> Result<()> {
     scene
         .client(&["tcp", "web:9000", "--send", &marker])
         .await?;
+    let captured = captured_until_last(&scene, &web, &file).await?;
     tcpdump.kill().await?;
 
-    let captured = std::fs::read(&file)?;
     ensure!(
         contains(&captured, TLS_1_3_CHOSEN),
         "no TLS 1.3 handshake in {} bytes",
@@ -151,7 +169,7 @@ async fn a_valid_certificate_of_another_account_is_refused() -> Result<()> {
     bed.apply(deployment("other", 1, &template("other", &ECHO)))
         .await?;
     bed.apply([service("other", &PORTS)]).await?;
-    let thief = bed.ready("app=other", 1).await?.remove(0);
+    let thief = bed.serving("app=other", 1, 8080).await?.remove(0);
     let (victim, client) = (bed.pod("app=web").await?, bed.pod("app=client").await?);
     let theft = Theft::begin(&node_of(&client)?, &victim, &thief).await?;
     let attempts = async {
@@ -168,12 +186,15 @@ async fn a_valid_certificate_of_another_account_is_refused() -> Result<()> {
     ensure!(web.statuses.get("503") == Some(&1), "{web:?}");
     ensure!(tcp.is_err(), "a TCP connection came through: {tcp:?}");
 
-    let log = bed
-        .kubectl(&["logs", &scene.client, "-c", "istio-proxy"])
-        .await?;
     let name = |account| format!("spiffe://cluster.local/ns/{}/sa/{account}", bed.namespace);
     let refusal = format!("the peer is {}, expected {}", name("other"), name("web"));
-    ensure!(log.contains(&refusal), "'{refusal}' is not in {log}");
+    eventually("the refusal in the log", async || {
+        let log = ["logs", &scene.client, "-c", "istio-proxy"];
+        let log = bed.kubectl(&log).await?;
+        ensure!(log.contains(&refusal), "'{refusal}' is not in {log}");
+        Ok(())
+    })
+    .await?;
     let metrics = bed.metrics(&scene.client).await?;
     let refused = metrics.sum("lateen_proxy_handshake_failures_total", &[]);
     ensure!(refused >= 2.0, "{refused} refusals were counted");
