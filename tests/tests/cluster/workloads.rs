@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use kube::ResourceExt as _;
 use lateen_tests::bed::admission::sidecar;
 use lateen_tests::bed::manifest::{self, container, deployment, template, workload};
-use lateen_tests::bed::{Bed, eventually};
+use lateen_tests::bed::{Bed, PATIENCE, eventually, within};
 use serde_json::{Value, json};
 
 const ECHO: [&str; 3] = ["echo", "--http", "8080"];
@@ -91,7 +91,7 @@ async fn callee(bed: &Bed) -> Result<()> {
     let service = manifest::service("web", &[("http", 8080, 8080)]);
     bed.apply([service, manifest::service_account("caller")])
         .await?;
-    bed.ready("app=web", 1).await.map(drop)
+    bed.serving("app=web", 1, 8080).await.map(drop)
 }
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn a_cron_job_with_a_sidecar_completes() -> Result<()> {
         },
     })])
     .await?;
-    eventually("a job of the CronJob", async || {
+    // A minute may go by until one is made.
+    within(PATIENCE * 2, "a job of the CronJob", async || {
         let jobs = bed.api::<k8s_openapi::api::batch::v1::Job>();
         let jobs = jobs.list(&kube::api::ListParams::default()).await?;
         let done = jobs
