@@ -1,13 +1,19 @@
 //! Metrics of a pod, as Prometheus would see them.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
+use tokio::time::timeout;
 
 use super::Bed;
+
+/// How long an answer may take: what the API server forwards may get lost when a pod ends.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A scrape in text format.
 pub struct Metrics(String);
@@ -90,8 +96,14 @@ impl Bed {
     /// Status and body of the answer to `GET path` on a port of a pod, through the API server.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no answer, or none in time.
     pub async fn ask(&self, pod: &str, port: u16, path: &str) -> Result<(StatusCode, String)> {
+        timeout(ANSWER, self.answer(pod, port, path))
+            .await
+            .with_context(|| format!("GET :{port}{path} of {pod} was not answered"))?
+    }
+
+    async fn answer(&self, pod: &str, port: u16, path: &str) -> Result<(StatusCode, String)> {
         let mut forward = self
             .api::<Pod>()
             .portforward(pod, &[port])
