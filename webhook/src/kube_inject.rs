@@ -1,7 +1,7 @@
 //! Injection by hand: the pod templates of a text of manifests, whatever workload they are in.
 //! Documents without anything to inject stay as they are, byte by byte.
 
-mod documents;
+pub mod documents;
 
 use std::borrow::Cow;
 

@@ -48,4 +48,4 @@ pub use config::Config;
 pub use decide::{Decision, Reason, Step};
 pub use error::{InjectError, Problem};
 pub use inject::{Injection, Injector, Outcome, Target};
-pub use kube_inject::{Manifests, kube_inject};
+pub use kube_inject::{Manifests, documents, kube_inject};

@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Volume, VolumeMount};
 
+use lateen_api::ProxyConfig;
 use lateen_api::mesh::InterceptionMode;
 
 use crate::error::Problem;
 use crate::keys;
 use crate::quantity::Amount;
+use crate::settings::Settings;
 
 pub(crate) use scrape::{RESERVED_PORTS, Scrape, is_spelling};
 pub(crate) use traffic::TrafficOptions;
@@ -101,6 +103,16 @@ impl PodOptions {
         };
         (options, reader.problems)
     }
+}
+
+/// What is wrong with the annotations of a pod, whoever injects it.
+#[must_use]
+pub fn problems(annotations: &BTreeMap<String, String>) -> Vec<Problem> {
+    let (_, mut problems) = PodOptions::parse(annotations);
+    if let Some(yaml) = annotations.get(keys::PROXY_CONFIG) {
+        problems.extend(Settings::of(&ProxyConfig::default()).merge(yaml).err());
+    }
+    problems
 }
 
 /// The variables for Datadog's tracer: a JSON object from names to texts.

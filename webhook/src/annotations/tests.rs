@@ -220,3 +220,17 @@ fn scraping_is_read_in_every_spelling() {
     };
     assert_eq!(options.scrape, expected);
 }
+
+#[test]
+fn all_problems_are_told_without_an_injector() {
+    let told = |key: &str, value: &str| {
+        let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        problems(&annotations).len()
+    };
+    for (key, good, bad) in [
+        (keys::PROXY_CPU, "100m", "much"),
+        (keys::PROXY_CONFIG, "concurrency: 2", "concurrency: many"),
+    ] {
+        assert_eq!((told(key, good), told(key, bad)), (0, 1), "{key}");
+    }
+}

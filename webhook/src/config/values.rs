@@ -13,6 +13,7 @@ use lateen_api::{Error, document};
 use lateen_wire::names;
 
 use crate::openshift;
+use crate::template::image;
 
 pub use proxy::{Proxy, ProxyInit, StartupProbe};
 
@@ -46,6 +47,19 @@ impl Values {
     /// When the text is not JSON or YAML, or a field has a value it cannot have.
     pub fn parse(text: &str) -> Result<(Self, Vec<String>), Error> {
         document::parse(SOURCE, text)
+    }
+
+    /// The image of the proxy, for pods that ask for no other.
+    #[must_use]
+    pub fn proxy_image(&self) -> String {
+        let Global {
+            hub,
+            tag,
+            variant,
+            proxy,
+            ..
+        } = &self.global;
+        image::reference(hub, &proxy.image, tag, variant)
     }
 
     /// The revision that injects.

@@ -10,15 +10,15 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Document<'a> {
+pub struct Document<'a> {
     /// Its text, without separators.
     pub(super) text: &'a str,
-    /// The line where it begins, from 1.
     line: usize,
 }
 
 /// All documents but those with nothing in them, not even a comment.
-pub(super) fn split(text: &str) -> Vec<Document<'_>> {
+#[must_use]
+pub fn split(text: &str) -> Vec<Document<'_>> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut documents = Vec::new();
     let (mut start, mut end, mut first_line) = (0, 0, 1);
@@ -60,13 +60,19 @@ fn is_preamble(text: &str) -> bool {
 }
 
 impl Document<'_> {
+    /// The line where it begins, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
     /// What the text says; nothing but comments is null. Numbers with a leading zero are octal, as
     /// they are for `kubectl`: people write modes of files so. A text may be as long as it likes: it
     /// is the user's own.
     ///
     /// # Errors
     /// When the text is neither YAML nor JSON.
-    pub(super) fn parse(&self) -> Result<Value, String> {
+    pub fn parse(&self) -> Result<Value, String> {
         let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None };
         let parsed: Result<Option<Value>, _> =
             serde_saphyr::from_str_with_options(self.text, options);

@@ -8,7 +8,7 @@ const KNOWN_TYPES: [&str; 2] = ["distroless", "debug"];
 const PLAIN: &str = "default";
 
 /// The reference of an image: a name below the hub, or a whole reference if it holds a `/`.
-pub(super) fn reference(hub: &str, name: &str, tag: &str, image_type: &str) -> String {
+pub(crate) fn reference(hub: &str, name: &str, tag: &str, image_type: &str) -> String {
     if name.contains('/') {
         return with_type(name, image_type);
     }

@@ -4,7 +4,7 @@
 mod cni;
 mod environment;
 mod gateway;
-mod image;
+pub(crate) mod image;
 mod init;
 pub(crate) mod metadata;
 pub(crate) mod proxy;
