@@ -13,6 +13,7 @@ pub mod console;
 pub mod hooks;
 pub mod install;
 pub mod kube_inject;
+pub mod level;
 pub mod manifest;
 pub mod precheck;
 pub mod render;

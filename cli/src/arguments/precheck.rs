@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::OutputFlags;
-use crate::precheck::{IstioVersion, Level};
+use crate::level::Level;
+use crate::precheck::IstioVersion;
 
 pub(super) const PRECHECK_EXAMPLES: &str = "Examples:
   # Can the mesh be installed, or does it work?

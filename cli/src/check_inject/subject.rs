@@ -5,12 +5,12 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ReplicationController};
 use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client, ResourceExt};
-use lateen_wire::names;
+use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{CheckInject, Connection};
+use crate::hooks::injected_by;
 use crate::hooks::selector::Labels;
 
 /// A pod and its namespace, as an injector sees them.
@@ -222,12 +222,7 @@ async fn namespace_labels(client: &Client, name: &str) -> Result<Labels> {
 
 /// What a pod says of its injection.
 fn fate(pod: &Pod) -> Fate {
-    let Some(status) = pod.annotations().get(names::STATUS) else {
-        return Fate::NotInjected;
-    };
-    let status: Value = serde_json::from_str(status).unwrap_or_default();
-    let revision = status.get("revision").and_then(Value::as_str);
-    Fate::InjectedBy(revision.unwrap_or(names::DEFAULT_REVISION).to_owned())
+    injected_by(pod).map_or(Fate::NotInjected, Fate::InjectedBy)
 }
 
 /// Reads `a=b,c=d`.
@@ -245,6 +240,8 @@ fn parse_labels(text: &str) -> Result<Labels> {
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
+
     use super::*;
 
     #[test]

@@ -20,7 +20,7 @@ use crate::values::{ReinvocationPolicy, Values};
 pub(crate) const ENTRY_SUFFIX: &str = "sidecar-injector.istio.io";
 
 /// Namespaces that are not injected by default even where all are.
-const SYSTEM_NAMESPACES: [&str; 4] = [
+pub(crate) const SYSTEM_NAMESPACES: [&str; 4] = [
     "kube-system",
     "kube-public",
     "kube-node-lease",

@@ -1,34 +1,10 @@
 //! What checks found.
 
-use std::fmt;
-
 use anyhow::Result;
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::console::chain;
-
-/// How bad a finding is; the worst is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-pub enum Level {
-    /// Good to know.
-    Info,
-    /// Something will not work as people may think.
-    Warning,
-    /// The mesh cannot be installed, or does not work.
-    Error,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Info => "Info",
-            Self::Warning => "Warning",
-            Self::Error => "Error",
-        })
-    }
-}
+use crate::level::Level;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -86,8 +86,8 @@ fn release(definition: &CustomResourceDefinition) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Level;
     use super::*;
+    use crate::level::Level;
 
     fn definition(kind: &str, versions: &[&str], release: &str) -> CustomResourceDefinition {
         let versions: Vec<_> = versions

@@ -109,8 +109,8 @@ fn foreign_definitions(definitions: &[CustomResourceDefinition]) -> Option<Findi
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Level;
     use super::*;
+    use crate::level::Level;
     use crate::manifest::{MANAGED_LABEL, MANAGED_VALUE};
     use crate::values::Sources;
 

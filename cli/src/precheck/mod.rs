@@ -25,10 +25,10 @@ use crate::arguments::{Connection, Precheck};
 use crate::cluster::connect;
 use crate::console::Console;
 use crate::hooks;
+use crate::level::Level;
 use crate::manifest::Manifest;
 use crate::table::Table;
 use crate::values::{Sources, Values};
-pub use finding::Level;
 use finding::{Finding, Findings};
 pub use migration::IstioVersion;
 

@@ -4,11 +4,10 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use lateen_wire::names;
 
 use super::finding::Finding;
-use crate::hooks::Hook;
 use crate::hooks::selector::Labels;
+use crate::hooks::{self, Hook};
 
 /// Name of the check.
 pub(super) const CHECK: &str = "pod security";
@@ -42,26 +41,22 @@ fn of_namespace(name: &str, labels: &Labels, hooks: &[Hook]) -> Vec<Finding> {
     let injects = hooks
         .iter()
         .any(|hook| hook.firing(labels, &Labels::new()).is_some());
-    let asks = labels
-        .get(names::INJECTION)
-        .is_some_and(|value| value == "enabled")
-        || (labels.contains_key(names::REVISION) && !labels.contains_key(names::INJECTION));
-    if asks && !injects && !hooks.is_empty() {
-        let label = labels
-            .get_key_value(names::INJECTION)
-            .or_else(|| labels.get_key_value(names::REVISION));
-        let label = label.map_or_else(String::new, |(key, value)| format!("{key}={value}"));
+    let wish = hooks::wish(labels);
+    if let Some((key, value)) = wish
+        && !injects
+        && !hooks.is_empty()
+    {
         findings.push(
             Finding::warning(
                 CHECK_LABELS,
-                format!("namespace {name} has label {label}, but no injector goes by it"),
+                format!("namespace {name} has label {key}={value}, but no injector goes by it"),
             )
             .remedy("`tag list` and the revisions found above are what a label can name"),
         );
     }
     let level = labels.get(ENFORCED).filter(|level| *level != OPEN);
     if let Some(level) = level
-        && (asks || injects)
+        && (wish.is_some() || injects)
     {
         findings.push(
             Finding::warning(

@@ -84,8 +84,8 @@ pub(super) fn minor(version: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
     use super::*;
+    use crate::level::Level;
 
     #[test]
     fn versions_are_read_with_what_vendors_add() {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::finding::Level;
 use super::*;
 use crate::fake_cluster::FakeCluster;
+use crate::level::Level;
 use crate::values::Sources;
 
 /// A definition of Istio's as an old version has it.

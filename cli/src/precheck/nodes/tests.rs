@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::finding::Level;
 use super::*;
+use crate::level::Level;
 use crate::values::Sources;
 
 fn node(name: &str, cpu: &str, spec: &Value) -> Node {
