@@ -3,14 +3,16 @@
 //!
 //! [`values`] reads what a user asks for, [`manifest`] builds the objects from it, [`install`] and
 //! [`uninstall`] bring a cluster there and back. [`hooks`] are the injectors that a cluster knows;
-//! [`tag`] changes which one labels mean, [`check_inject`] explains it, [`precheck`] looks whether they
-//! work. [`console`] is the only place that prints.
+//! [`tag`] changes which one labels mean, [`injector`] lists whom they inject, [`check_inject`] explains
+//! it, [`precheck`] looks whether they work.
+//! [`console`] is the only place that prints.
 
 pub mod arguments;
 pub mod check_inject;
 pub mod cluster;
 pub mod console;
 pub mod hooks;
+pub mod injector;
 pub mod install;
 pub mod kube_inject;
 pub mod level;
@@ -57,6 +59,9 @@ pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
         }
         Command::Precheck(options) | Command::Experimental(Experimental::Precheck(options)) => {
             precheck::run(&connection, &options, console).await
+        }
+        Command::Injector(command) | Command::Experimental(Experimental::Injector(command)) => {
+            injector::run(&connection, &command, console).await
         }
         Command::Tag(command) => tag::run(&connection, &command, console).await,
         Command::Manifest(command) => render::run(&connection, &command, console),

@@ -1,6 +1,7 @@
 //! Commands and flags, named as `istioctl` names them.
 
 mod injection;
+mod injector;
 mod installation;
 mod output;
 mod precheck;
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lateen_wire::names;
 
 pub use injection::{CheckInject, DiscoveryFlags, KubeInject};
+pub use injector::{Injector, ListInjectors};
 pub use installation::{Install, Manifest, Uninstall, ValueFlags, Version};
 pub use output::{OutputFlags, OutputForm};
 pub use precheck::Precheck;
@@ -121,6 +123,9 @@ pub enum Command {
     /// Look whether the mesh can be installed into a cluster, or works in it
     #[command(after_help = precheck::PRECHECK_EXAMPLES)]
     Precheck(Precheck),
+    /// Sidecar injectors, and whom they inject
+    #[command(subcommand)]
+    Injector(Injector),
     /// Second names of revisions, by which namespaces follow them
     #[command(subcommand)]
     Tag(Tag),
@@ -141,6 +146,9 @@ pub enum Experimental {
     /// Look whether the mesh can be installed into a cluster, or works in it
     #[command(after_help = precheck::PRECHECK_EXAMPLES)]
     Precheck(Precheck),
+    /// Sidecar injectors, and whom they inject
+    #[command(subcommand)]
+    Injector(Injector),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -192,6 +200,8 @@ mod tests {
             "istioctl experimental precheck --revision canary -n default",
             "istioctl x precheck --from-version 1.10",
             "istioctl precheck -f 1.21.3 -o json",
+            "istioctl x injector list",
+            "istioctl experimental injector list -n shop -o json",
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
             "istioctl tag list -o json",

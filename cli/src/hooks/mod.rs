@@ -2,6 +2,7 @@
 //! Istio's names, ours and others', of all revisions and tags.
 
 pub mod contest;
+pub(crate) mod proxy_image;
 pub mod selector;
 pub(crate) mod trial;
 
