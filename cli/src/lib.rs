@@ -25,6 +25,7 @@ pub mod values;
 pub mod version;
 
 mod deletion;
+mod injection;
 mod pages;
 mod readiness;
 mod table;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{CheckInject, Connection};
-use crate::hooks::injected_by;
 use crate::hooks::selector::Labels;
+use crate::injection::injected_by;
 
 /// A pod and its namespace, as an injector sees them.
 #[derive(Clone, Debug)]

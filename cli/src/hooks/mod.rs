@@ -10,12 +10,10 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, ServiceReference,
 };
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use lateen_wire::names;
-use serde_json::Value;
 
 use crate::manifest::admission::{Call, ENTRY_SUFFIX};
 use crate::manifest::is_managed;
@@ -123,26 +121,6 @@ impl Hook {
     pub fn configuration(&self) -> &MutatingWebhookConfiguration {
         &self.0
     }
-}
-
-/// The label by which a namespace asks to be injected: `istio-injection=enabled`, or else the name of
-/// a revision or tag.
-#[must_use]
-pub fn wish(namespace: &Labels) -> Option<(&str, &str)> {
-    let asking = match namespace.get_key_value(names::INJECTION) {
-        Some((key, value)) => (value == "enabled").then_some((key, value)),
-        None => namespace.get_key_value(names::REVISION),
-    };
-    asking.map(|(key, value)| (key.as_str(), value.as_str()))
-}
-
-/// The revision that has injected a pod, as the pod says itself.
-#[must_use]
-pub fn injected_by(pod: &Pod) -> Option<String> {
-    let status = pod.annotations().get(names::STATUS)?;
-    let status: Value = serde_json::from_str(status).unwrap_or_default();
-    let revision = status.get("revision").and_then(Value::as_str);
-    Some(revision.unwrap_or(names::DEFAULT_REVISION).to_owned())
 }
 
 /// A selector that never matches.

@@ -16,13 +16,11 @@ use crate::cluster::connect;
 use crate::console::Console;
 use crate::hooks::selector::Labels;
 use crate::hooks::{self, Hook, proxy_image};
+use crate::injection::is_ambient;
 use crate::manifest::admission::SYSTEM_NAMESPACES;
 use crate::pages;
 use namespaces::Tally;
 use report::{Description, Report};
-
-/// Label of namespaces and its value by which their pods are in the mesh without sidecars.
-const AMBIENT: (&str, &str) = ("istio.io/dataplane-mode", "ambient");
 
 /// Lists.
 ///
@@ -40,13 +38,12 @@ pub async fn run(connection: &Connection, command: &Injector, console: &Console)
 async fn look(client: &Client, system_namespace: &str, only: Option<&str>) -> Result<Report> {
     let hooks = hooks::list(client).await?;
     let mut namespaces = namespaces(client).await?;
-    namespaces.retain(|name, labels| {
-        let is_ambient = labels.get(AMBIENT.0).is_some_and(|mode| mode == AMBIENT.1);
-        match only {
-            Some(only) => name == only,
-            None => {
-                !is_ambient && name != system_namespace && !SYSTEM_NAMESPACES.contains(&&**name)
-            }
+    namespaces.retain(|name, labels| match only {
+        Some(only) => name == only,
+        None => {
+            !is_ambient(labels)
+                && name != system_namespace
+                && !SYSTEM_NAMESPACES.contains(&name.as_str())
         }
     });
     if let Some(only) = only {

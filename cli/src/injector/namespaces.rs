@@ -7,8 +7,9 @@ use kube::ResourceExt;
 use lateen_wire::names;
 use serde::Serialize;
 
+use crate::hooks::Hook;
 use crate::hooks::selector::Labels;
-use crate::hooks::{Hook, injected_by, wish};
+use crate::injection::{injected_by, refuses, uses_network_of_node, wish};
 
 /// A namespace that is injected, asks for it, or has pods that were injected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -105,17 +106,4 @@ impl<'a> Tally<'a> {
         let hook = hooks.find(|hook| hook.firing(namespace, pod).is_some());
         hook.map(Hook::revision)
     }
-}
-
-/// Whether a pod says that it is not to be injected, by label or else by annotation.
-fn refuses(pod: &Pod) -> bool {
-    let said = pod.labels().get(names::INJECT);
-    let said = said.or_else(|| pod.annotations().get(names::INJECT));
-    said.is_some_and(|value| value.eq_ignore_ascii_case("false"))
-}
-
-/// Whether a pod is never injected because redirection would be that of its node.
-fn uses_network_of_node(pod: &Pod) -> bool {
-    let spec = pod.spec.as_ref();
-    spec.and_then(|spec| spec.host_network) == Some(true)
 }

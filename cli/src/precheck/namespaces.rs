@@ -6,8 +6,9 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::finding::Finding;
+use crate::hooks::Hook;
 use crate::hooks::selector::Labels;
-use crate::hooks::{self, Hook};
+use crate::injection;
 
 /// Name of the check.
 pub(super) const CHECK: &str = "pod security";
@@ -41,7 +42,7 @@ fn of_namespace(name: &str, labels: &Labels, hooks: &[Hook]) -> Vec<Finding> {
     let injects = hooks
         .iter()
         .any(|hook| hook.firing(labels, &Labels::new()).is_some());
-    let wish = hooks::wish(labels);
+    let wish = injection::wish(labels);
     if let Some((key, value)) = wish
         && !injects
         && !hooks.is_empty()
