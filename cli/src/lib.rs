@@ -4,9 +4,10 @@
 //! [`values`] reads what a user asks for, [`manifest`] builds the objects from it, [`install`] and
 //! [`uninstall`] bring a cluster there and back. [`hooks`] are the injectors that a cluster knows;
 //! [`tag`] changes which one labels mean, [`injector`] lists whom they inject, [`check_inject`] explains
-//! it, [`precheck`] looks whether they work.
+//! it, [`precheck`] looks whether they work, and [`analyze`] at what people have written for them.
 //! [`console`] is the only place that prints.
 
+pub mod analyze;
 pub mod arguments;
 pub mod check_inject;
 pub mod cluster;
@@ -61,6 +62,7 @@ pub async fn run(arguments: Arguments, console: &Console) -> Result<()> {
         Command::Precheck(options) | Command::Experimental(Experimental::Precheck(options)) => {
             precheck::run(&connection, &options, console).await
         }
+        Command::Analyze(options) => analyze::run(&connection, &options, console).await,
         Command::Injector(command) | Command::Experimental(Experimental::Injector(command)) => {
             injector::run(&connection, &command, console).await
         }

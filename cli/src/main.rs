@@ -3,10 +3,11 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use lateenctl::analyze::Failure;
 use lateenctl::arguments::Arguments;
 use lateenctl::console::Console;
 
-/// Exit code of a command that failed; clap answers wrong usage with 2.
+/// Exit code of a command that failed; clap answers wrong usage with 2, and `analyze` has its own.
 const FAILED: u8 = 1;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,7 +19,8 @@ async fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             console.error(&error);
-            ExitCode::from(FAILED)
+            let failure = error.downcast_ref();
+            ExitCode::from(failure.map_or(FAILED, Failure::exit_code))
         }
     }
 }

@@ -269,3 +269,65 @@ fn it_answers_as_istioctl() {
     assert!(help.contains("  istioctl install -y"), "{help}");
     assert!(!help.contains("lateenctl"), "{help}");
 }
+
+#[test]
+fn analyses_of_files_end_as_istioctls_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {containers: [{name: NAME, image: auto}]}\n";
+    for (name, text) in [
+        (
+            "bare.yaml",
+            format!("{namespace}---\n{}", pod.replace("NAME", "web")),
+        ),
+        (
+            "auto.yaml",
+            pod.replace("NAME", "istio-proxy").replace("web", "gateway"),
+        ),
+        ("broken.yaml", "a: [\n".to_owned()),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let analyze = |arguments: &str| {
+        let arguments = format!("analyze --use-kube=false {arguments}");
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        lateenctl(&arguments, folder.path())
+    };
+    for (arguments, expected) in [
+        ("bare.yaml", 0),
+        ("bare.yaml --failure-threshold Warning", 79),
+        ("auto.yaml", 79),
+        ("auto.yaml -o json", 0),
+        ("broken.yaml", 65),
+        ("broken.yaml --ignore-unknown", 0),
+        (".", 79),
+        ("none.yaml", 1),
+        ("", 1),
+        ("-L", 0),
+    ] {
+        let output = analyze(arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{arguments}: {told}");
+    }
+    let told = text(&analyze("bare.yaml").stdout);
+    let expected = "Warning [IST0103] (Pod shop/web bare.yaml:5) ";
+    assert!(told.starts_with(expected), "{told}");
+    let told: Value = serde_json::from_slice(&analyze("auto.yaml -o json").stdout).unwrap();
+    let origin = &told[0]["origin"];
+    assert_eq!(
+        (&told[0]["code"], origin),
+        (&"IST0147".into(), &"Pod shop/gateway".into())
+    );
+    let suppressed = lateenctl(
+        &[
+            "analyze",
+            "--use-kube=false",
+            "auto.yaml",
+            "-S",
+            "IST0147=Pod *.shop",
+        ],
+        folder.path(),
+    );
+    assert_eq!(suppressed.status.code(), Some(0));
+    assert!(text(&suppressed.stdout).is_empty());
+}

@@ -42,9 +42,10 @@ fn commands(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The words of a command. Those in capitals stand for something of the reader's.
+/// The words of a command. Those in capitals, but for flags, stand for something of the reader's.
 fn words(command: &str) -> impl Iterator<Item = String> {
-    let is_placeholder = |word: &str| word.chars().all(|letter| !letter.is_lowercase());
+    let is_placeholder =
+        |word: &str| !word.starts_with('-') && word.chars().all(|letter| !letter.is_lowercase());
     command.split_whitespace().map(move |word| {
         if is_placeholder(word) {
             word.to_lowercase()

@@ -1,5 +1,6 @@
 //! Commands and flags, named as `istioctl` names them.
 
+mod analyze;
 mod injection;
 mod injector;
 mod installation;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lateen_wire::names;
 
+pub use analyze::Analyze;
 pub use injection::{CheckInject, DiscoveryFlags, KubeInject};
 pub use injector::{Injector, ListInjectors};
 pub use installation::{Install, Manifest, Uninstall, ValueFlags, Version};
@@ -123,6 +125,9 @@ pub enum Command {
     /// Look whether the mesh can be installed into a cluster, or works in it
     #[command(after_help = precheck::PRECHECK_EXAMPLES)]
     Precheck(Precheck),
+    /// Tell what is suspicious about the objects of a cluster or of files
+    #[command(after_help = analyze::ANALYZE_EXAMPLES)]
+    Analyze(Analyze),
     /// Sidecar injectors, and whom they inject
     #[command(subcommand)]
     Injector(Injector),
@@ -201,6 +206,10 @@ mod tests {
             "istioctl x precheck --from-version 1.10",
             "istioctl precheck -f 1.21.3 -o json",
             "istioctl x injector list",
+            "istioctl analyze -A --failure-threshold Warning --output-threshold warning -o json",
+            "istioctl analyze --use-kube=false --recursive -S IST0103=Pod/*.shop a.yaml - folder",
+            "istioctl analyze -L",
+            "istioctl analyze -k --analyzer webhook.Analyzer --ignore-unknown -n shop -o log",
             "istioctl experimental injector list -n shop -o json",
             "istioctl tag set prod --revision 1-2-0 --overwrite --auto-inject-namespaces --webhook-name x -y",
             "istioctl tag generate prod -r 1-2-0",
