@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use super::resource::Resource;
 use super::world::World;
-use crate::console::Console;
 
 /// What files of a folder end in.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
@@ -24,11 +23,11 @@ pub(super) struct Text {
     content: String,
 }
 
-/// Reads files, and all files of folders; `-` is standard input.
+/// Reads files, and of folders those that are YAML or JSON by their names; `-` is standard input.
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn read(paths: &[PathBuf], console: &Console) -> Result<Vec<Text>> {
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Text>> {
     let mut texts = Vec::new();
     for path in paths {
         if path == Path::new("-") {
@@ -37,37 +36,38 @@ pub(super) fn read(paths: &[PathBuf], console: &Console) -> Result<Vec<Text>> {
             read.context("cannot read standard input")?;
             let name = "-".to_owned();
             texts.push(Text { name, content });
+        } else if path.is_dir() {
+            let folder = read_folder(path, &mut texts);
+            folder.with_context(|| format!("cannot read {}", path.display()))?;
         } else {
-            read_path(path, console, &mut texts)?;
+            texts.push(read_file(path)?);
         }
     }
     Ok(texts)
 }
 
-fn read_path(path: &Path, console: &Console, texts: &mut Vec<Text>) -> Result<()> {
-    let name = path.display();
-    if path.is_dir() {
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {name}"))?;
-        let entries = entries.map(|entry| entry.map(|entry| entry.path()));
-        let mut entries: Vec<PathBuf> = entries
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("cannot read {name}"))?;
-        entries.sort();
-        // A link to a folder may lead back to where it is.
-        entries.retain(|entry| !(entry.is_symlink() && entry.is_dir()));
-        return entries
-            .iter()
-            .try_for_each(|entry| read_path(entry, console, texts));
-    }
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if path.exists() && !extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
-        let expected = EXTENSIONS.join(", .");
-        console.note(&format!("{name} is passed over: it is none of .{expected}"));
-        return Ok(());
-    }
+fn read_file(path: &Path) -> Result<Text> {
+    let name = path.display().to_string();
     let content = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let name = name.to_string();
-    texts.push(Text { name, content });
+    Ok(Text { name, content })
+}
+
+fn read_folder(folder: &Path, texts: &mut Vec<Text>) -> Result<()> {
+    let entries = std::fs::read_dir(folder)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+    paths.sort();
+    for path in paths {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if !path.is_dir() {
+            if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
+                texts.push(read_file(&path)?);
+            }
+        } else if !path.is_symlink() {
+            // A link to a folder may lead back to where it is.
+            read_folder(&path, texts)?;
+        }
+    }
     Ok(())
 }
 
@@ -190,8 +190,7 @@ a: [
         for name in ["b.yaml", "a.json", "inner/c.yml", "notes.txt"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let console = Console::for_terminal();
-        let texts = read(&[folder.path().to_owned()], &console).unwrap();
+        let texts = read(&[folder.path().to_owned()]).unwrap();
         let names = texts.iter().map(|text| {
             let path = Path::new(&text.name);
             path.strip_prefix(folder.path()).unwrap().to_str().unwrap()
@@ -200,6 +199,12 @@ a: [
             names.collect::<Vec<_>>(),
             ["a.json", "b.yaml", "inner/c.yml"]
         );
-        assert!(read(&[folder.path().join("none.yaml")], &console).is_err());
+        let named = read(&[folder.path().join("notes.txt")]).unwrap();
+        assert_eq!(
+            named.len(),
+            1,
+            "what is named is read, whatever its name is"
+        );
+        assert!(read(&[folder.path().join("none.yaml")]).is_err());
     }
 }

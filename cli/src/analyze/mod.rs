@@ -86,7 +86,7 @@ pub async fn run(connection: &Connection, options: &Analyze, console: &Console) 
     let analyzers = analyzers::select(&options.analyzers)?;
     suppression::warn(&options.suppress, console);
     let (mut world, namespace) = start(connection, options, console).await?;
-    let texts = files::read(&options.files, console)?;
+    let texts = files::read(&options.files)?;
     let here = connection.namespace.as_deref().or(namespace.as_deref());
     let here = here.unwrap_or(DEFAULT_NAMESPACE);
     let mut unreadable = Vec::new();

@@ -35,8 +35,8 @@ pub struct Analyze {
     /// Analyze the cluster too
     #[arg(short = 'k', long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     pub use_kube: bool,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    /// Analyze all namespaces of the cluster, whatever -n says
+    #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// Leave out a message about resources, such as "IST0103=Pod *.shop"; can be repeated
     #[arg(short = 'S', long, value_name = "CODE=RESOURCE")]
