@@ -155,6 +155,11 @@ mod tests {
             namespace("shop", &json!({"istio-injection": "enabled"})),
             namespace("canary", &json!({"istio.io/rev": "canary"})),
             namespace("out", &json!({"istio-injection": "disabled"})),
+            namespace(
+                "ambient",
+                &json!({"istio.io/rev": "canary", "istio.io/dataplane-mode": "ambient"}),
+            ),
+            pod("ambient/bare", &none, &none),
             pod("shop/bare", &none, &none),
             pod("canary/bare", &none, &none),
             pod("shop/classic", &none, &json!({ "containers": proxy })),
@@ -168,9 +173,8 @@ mod tests {
             pod("shop/node", &none, &json!({"hostNetwork": true})),
             pod("out/bare", &none, &none),
         ];
-        assert_eq!(
-            heads(&told(analyze, &objects)),
-            ["IST0103 Pod canary/bare", "IST0103 Pod shop/bare"]
-        );
+        let mut heads = heads(&told(analyze, &objects));
+        heads.retain(|head| head.starts_with("IST0103"));
+        assert_eq!(heads, ["IST0103 Pod canary/bare", "IST0103 Pod shop/bare"]);
     }
 }
