@@ -2,8 +2,8 @@
 //! it would be with the files applied. Codes, levels and names of analyzers are those of `istioctl
 //! analyze`.
 //!
-//! [`world`] is what there is to look at, from [`cluster`] and [`files`]; [`analyzers`] are functions
-//! over it, one line of a table each, that write into a [`report`].
+//! `world` is what there is to look at, from `cluster` and `files`; `analyzers` are functions
+//! over it, one line of a table each, that write into a `report`.
 
 mod analyzers;
 mod cluster;
