@@ -102,13 +102,14 @@ fn kinds_without_support_warn_whoever_applies_them() {
 
 #[test]
 fn schemas_are_structural() {
-    const KNOWN: [&str; 15] = [
+    const KNOWN: [&str; 16] = [
         "additionalProperties",
         "description",
         "enum",
         "format",
         "items",
         "maxItems",
+        "maxLength",
         "maximum",
         "minItems",
         "minimum",
