@@ -16,6 +16,7 @@ use lateen_webhook::proxy_configs::ProxyConfigs;
 use serde::de::DeserializeOwned;
 
 use crate::console::chain;
+use crate::pages;
 
 const WITHOUT_NODES: &str = "kubelets are taken to run native sidecars";
 const WITHOUT_PROXY_CONFIGS: &str = "settings of ProxyConfig resources are left out";
@@ -99,8 +100,12 @@ impl Surroundings {
     where
         K: Clone + std::fmt::Debug + DeserializeOwned,
     {
-        match api.list(&ListParams::default()).await {
-            Ok(found) => found.items,
+        let mut found = Vec::new();
+        let listed = pages::each(&api, ListParams::default(), |object| {
+            found.push(object.clone());
+        });
+        match listed.await {
+            Ok(()) => found,
             Err(Error::Api(status)) if status.is_not_found() => Vec::new(),
             Err(error) => {
                 let error = chain(&error.into());
