@@ -10,7 +10,7 @@ use crate::hooks::selector::Labels;
 /// Label of namespaces that says how their pods are in the mesh.
 pub(crate) const MODE: &str = "istio.io/dataplane-mode";
 /// Its value for pods that are in it without sidecars.
-const AMBIENT: &str = "ambient";
+pub(crate) const AMBIENT: &str = "ambient";
 
 /// The label by which a namespace asks to be injected: `istio-injection=enabled`, or else the name of
 /// a revision or tag.
@@ -32,12 +32,6 @@ pub(crate) fn refuses(pod: &Pod) -> bool {
     let said = pod.labels().get(names::INJECT);
     let said = said.or_else(|| pod.annotations().get(names::INJECT));
     said.is_some_and(|value| value.eq_ignore_ascii_case("false"))
-}
-
-/// Whether a pod is never injected, because redirection would be that of its node.
-pub(crate) fn uses_network_of_node(pod: &Pod) -> bool {
-    let spec = pod.spec.as_ref();
-    spec.and_then(|spec| spec.host_network) == Some(true)
 }
 
 /// The revision that has injected a pod.

@@ -181,7 +181,9 @@ fn is_for_windows(pod: &Pod) -> bool {
         .any(|system| system == WINDOWS)
 }
 
-fn uses_node_network(pod: &Pod) -> bool {
+/// Whether a pod uses the network of its node, of which redirection would be: it is never injected.
+#[must_use]
+pub fn uses_node_network(pod: &Pod) -> bool {
     pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
 }
 

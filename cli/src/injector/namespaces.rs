@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use lateen_webhook::decide::uses_node_network;
 use lateen_wire::names;
 use serde::Serialize;
 
 use crate::hooks::Hook;
 use crate::hooks::selector::Labels;
-use crate::injection::{injected_by, refuses, uses_network_of_node, wish};
+use crate::injection::{injected_by, refuses, wish};
 
 /// A namespace that is injected, asks for it, or has pods that were injected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +60,7 @@ impl<'a> Tally<'a> {
         let revision = injected_by(pod);
         let is_disabled = refuses(pod);
         let would_be = self.injecting(labels, pod.labels());
-        let would_be = would_be.filter(|_| !uses_network_of_node(pod));
+        let would_be = would_be.filter(|_| !uses_node_network(pod));
         let count = self
             .counts
             .entry((namespace, revision.clone()))

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::ResourceExt;
+use lateen_webhook::decide::uses_node_network;
 use lateen_wire::names;
 
 use super::super::code::{
@@ -13,7 +14,7 @@ use super::super::resource::Resource;
 use super::super::world::World;
 use crate::hooks::Hook;
 use crate::hooks::selector::Labels;
-use crate::injection::{MODE, is_ambient, proxy, refuses, uses_network_of_node, wish};
+use crate::injection::{MODE, is_ambient, proxy, refuses, wish};
 use crate::manifest::admission::SYSTEM_NAMESPACES;
 
 /// Looks at namespaces, and at the pods of those that are injected.
@@ -86,7 +87,7 @@ fn competing(labels: &Labels) -> Vec<String> {
 
 /// Whether a pod that could have a proxy, and does not refuse it, has none.
 fn lacks_proxy(pod: &Pod) -> bool {
-    !refuses(pod) && !uses_network_of_node(pod) && proxy(pod).is_none()
+    !refuses(pod) && !uses_node_network(pod) && proxy(pod).is_none()
 }
 
 #[cfg(test)]

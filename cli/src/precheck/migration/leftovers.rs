@@ -10,9 +10,8 @@ use kube::{Api, Client, ResourceExt};
 
 use super::super::finding::{Finding, Findings};
 use super::CHECK;
+use crate::injection::{AMBIENT, MODE};
 
-/// Label of namespaces and pods that are in the mesh without sidecars.
-const AMBIENT: &str = "istio.io/dataplane-mode=ambient";
 /// How many namespaces a finding names.
 const NAMED: usize = 5;
 
@@ -89,7 +88,7 @@ fn without_effect(
 /// Namespaces that are in the mesh without sidecars.
 pub(super) async fn ambient_namespaces(client: &Client) -> Result<Option<Finding>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let selected = ListParams::default().labels(AMBIENT);
+    let selected = in_ambient_mode();
     let found = namespaces.list_metadata(&selected).await;
     let found = found.context("cannot list namespaces")?;
     let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
@@ -105,7 +104,7 @@ pub(super) async fn ambient_namespaces(client: &Client) -> Result<Option<Finding
 /// Single workloads that are in the mesh without sidecars.
 pub(super) async fn ambient_pods(client: &Client) -> Result<Option<Finding>> {
     let pods: Api<Pod> = Api::all(client.clone());
-    let selected = ListParams::default().labels(AMBIENT);
+    let selected = in_ambient_mode();
     let found = pods.list_metadata(&selected).await;
     let found = found.context("cannot list pods")?;
     let places = by_namespace(&found.items);
@@ -116,6 +115,11 @@ pub(super) async fn ambient_pods(client: &Client) -> Result<Option<Finding>> {
     let finding = Finding::warning(CHECK, told)
         .remedy("take istio.io/dataplane-mode out of the pod templates of their workloads, and put sidecar.istio.io/inject: \"true\" there in a namespace that is not injected");
     Ok((!places.is_empty()).then_some(finding))
+}
+
+/// Selects namespaces and pods that are in the mesh without sidecars.
+fn in_ambient_mode() -> ListParams {
+    ListParams::default().labels(&format!("{MODE}={AMBIENT}"))
 }
 
 /// `namespace a` or `namespaces a, b`, the first few by name.
