@@ -39,6 +39,14 @@ impl Family {
             Self::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
         }
     }
+
+    /// The network of all addresses.
+    pub fn everything(self) -> IpNet {
+        match self {
+            Self::V4 => IpNet::V4(Ipv4Net::default()),
+            Self::V6 => IpNet::V6(Ipv6Net::default()),
+        }
+    }
 }
 
 impl fmt::Display for Family {

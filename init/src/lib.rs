@@ -53,8 +53,8 @@ fn invoke(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Error> {
-    let accounts = pod::Accounts::read();
-    match Invocation::parse(arguments, environment, &accounts)? {
+    let container = pod::Container::read();
+    match Invocation::parse(arguments, environment, &container)? {
         Invocation::Help => report::answer(&options::help()),
         Invocation::Version => report::answer(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         Invocation::Run(options) => program(&options),

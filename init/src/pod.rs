@@ -2,35 +2,51 @@
 //! program has to run for it.
 
 use std::fs;
+use std::net::IpAddr;
 
 use crate::family::Family;
 
 /// The bit of CAP_NET_ADMIN in the capability sets of `/proc`.
 const NET_ADMIN: u32 = 12;
 
-/// Names of users and groups in this container.
+/// What the files in `/etc` of this container say.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts {
+pub struct Container {
     passwd: String,
     group: String,
+    resolv_conf: String,
 }
 
-impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group`; a file that is not there names nobody.
+impl Container {
+    /// Reads `/etc/passwd`, `/etc/group` and `/etc/resolv.conf`; a file that is not there names nobody.
     pub fn read() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self {
-            passwd: read("/etc/passwd"),
-            group: read("/etc/group"),
-        }
+        Self::new(
+            &read("/etc/passwd"),
+            &read("/etc/group"),
+            &read("/etc/resolv.conf"),
+        )
     }
 
-    /// From the contents of `/etc/passwd` and `/etc/group`.
-    pub fn new(passwd: &str, group: &str) -> Self {
+    /// From the contents of `/etc/passwd`, `/etc/group` and `/etc/resolv.conf`.
+    pub fn new(passwd: &str, group: &str, resolv_conf: &str) -> Self {
         Self {
             passwd: passwd.to_owned(),
             group: group.to_owned(),
+            resolv_conf: resolv_conf.to_owned(),
         }
+    }
+
+    /// The name servers, each once; the zone of a link-local address is left out.
+    pub fn name_servers(&self) -> Vec<IpAddr> {
+        let mut servers = Vec::new();
+        for line in self.resolv_conf.lines() {
+            let mut words = line.split_whitespace();
+            let address = words.next().filter(|word| *word == "nameserver");
+            let address = address.and_then(|_| words.next()?.split('%').next()?.parse().ok());
+            servers.extend(address.filter(|address| !servers.contains(address)));
+        }
+        servers
     }
 
     /// The id of a user.
@@ -120,9 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn name_servers_are_those_of_resolv_conf() {
+        let resolv_conf = "# nameserver 1.1.1.1\nsearch a.svc\nnameserver 10.96.0.10\nnameserver\tfd00::a # ours\nnameserver fe80::1%eth0\nnameserver 10.96.0.10\nnameserver x\noptions ndots:5";
+        let servers = Container::new("", "", resolv_conf).name_servers();
+        let expected: [IpAddr; 3] =
+            ["10.96.0.10", "fd00::a", "fe80::1"].map(|it| it.parse().unwrap());
+        assert_eq!(servers, expected);
+    }
+
+    #[test]
     fn accounts_are_found_by_their_whole_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\nistio-proxy:x:1337:1338::/:/bin/false\n";
-        let accounts = Accounts::new(passwd, "adm:x:4:\nbroken\n");
+        let accounts = Container::new(passwd, "adm:x:4:\nbroken\n", "");
         assert_eq!(accounts.user("istio-proxy"), Some(1337));
         assert_eq!(accounts.user("istio"), None);
         assert_eq!(accounts.group("adm"), Some(4));

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use lateen_init::family::Family;
 use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
-use lateen_init::pod::Accounts;
+use lateen_init::pod::Container;
 use lateen_init::rules;
 
 /// What the injector asks for by default.
@@ -57,9 +57,41 @@ const CASES: &[Case] = &[
     ),
     ("owners", "-u 1337,7 -g 1338,8 -i * -b *", &[]),
     ("drop-invalid", DEFAULT, &[("INVALID_DROP", "true")]),
+    ("tproxy", "-u 1337 -m TPROXY -i * -b * -d 15090,15021", &[]),
+    (
+        "tproxy-ports",
+        "-u 1337 -m TPROXY -t 7 -r 99 -i * -b 8080,9090 -z 16006 -c eth1 -k net1 --drop-invalid",
+        &[],
+    ),
+    ("tproxy-outbound-only", "-u 1337 -m TPROXY -i *", &[]),
+    (
+        "dns",
+        "-u 1337 -i * -b *",
+        &[("ISTIO_META_DNS_CAPTURE", "true")],
+    ),
+    (
+        "dns-all",
+        "-u 1337,7 -g 1338 -i * --redirect-dns --capture-all-dns",
+        &[],
+    ),
+    (
+        "groups",
+        "-u 1337 -i * --redirect-dns",
+        &[("ISTIO_OUTBOUND_OWNER_GROUPS", "101,java,203")],
+    ),
+    (
+        "groups-excluded",
+        "-u 1337 -i *",
+        &[("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "java,203")],
+    ),
 ];
 
 fn options(flags: &str, environment: &[(&str, &str)]) -> Options {
+    let container = Container::new(
+        "",
+        "java:x:202:\n",
+        "nameserver 10.96.0.10\nnameserver fd96::a\n",
+    );
     let arguments = flags.split_whitespace().map(OsString::from);
     let lookup = |name: &str| {
         environment
@@ -67,7 +99,7 @@ fn options(flags: &str, environment: &[(&str, &str)]) -> Options {
             .find(|(key, _)| *key == name)
             .map(|(_, value)| (*value).to_owned())
     };
-    match Invocation::parse(arguments, lookup, &Accounts::default()) {
+    match Invocation::parse(arguments, lookup, &container) {
         Ok(Invocation::Run(options)) => *options,
         other => panic!("{flags}: {other:?}"),
     }

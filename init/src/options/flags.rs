@@ -158,7 +158,8 @@ flags! {
     RECONCILE = Flag::switch("reconcile", "Accepted; rules that differ are always replaced");
     CLEANUP_ONLY = Flag::switch("cleanup-only", "Remove the rules");
     FORCE_APPLY = Flag::switch("force-apply", "Apply the rules even if the kernel already has them");
-    NATIVE_NFTABLES = Flag::switch("native-nftables", "Use nf_tables without iptables");
+    BACKEND = Flag::value("backend", None, "iptables, nftables (over netlink, no program needed) or auto: iptables where it works (auto)");
+    NATIVE_NFTABLES = Flag::switch("native-nftables", "The same as --backend nftables");
     FORCE_IPTABLES_BINARY = Flag::value("force-iptables-binary", None, "legacy or nft (what is there)");
     CNI_MODE = Flag::switch("cni-mode", "Run for another pod, from the node");
     NETWORK_NAMESPACE = Flag::value("network-namespace", None, "Path of the other pod's network namespace");
@@ -170,8 +171,8 @@ flags! {
     VKLOG = Flag::value("vklog", None, "Accepted and ignored");
     ENVOY_USER = Flag::only_environment("ENVOY_USER", "User of the proxy, if --proxy-uid is not given (istio-proxy)");
     DRY_RUN_FILE_PATH = Flag::only_environment("DRY_RUN_FILE_PATH", "File that --dry-run writes");
-    OWNER_GROUPS = Flag::only_environment("ISTIO_OUTBOUND_OWNER_GROUPS", "Groups whose outbound traffic is redirected (*)");
-    OWNER_GROUPS_EXCLUDE = Flag::only_environment("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "Groups whose outbound traffic is not redirected (none)");
+    OWNER_GROUPS = Flag::only_environment("ISTIO_OUTBOUND_OWNER_GROUPS", "Groups whose outbound traffic is redirected: comma list of at most 64 ids or names, or * (*)");
+    OWNER_GROUPS_EXCLUDE = Flag::only_environment("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "Groups whose outbound traffic is not redirected: comma list of ids or names (none)");
     LOOPBACK_CIDR = Flag::only_environment("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "IPv4 loopback destinations of applications (127.0.0.1/32)");
 }
 

@@ -17,13 +17,14 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::Error;
-use crate::pod::Accounts;
+use crate::pod::Container;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Invocation {
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl Fn(&str) -> Option<String>,
-        accounts: &Accounts,
+        container: &Container,
     ) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let values = flags::Values::collect(arguments, environment, &mut problems);
@@ -54,7 +55,7 @@ impl Invocation {
         if values.version {
             return Ok(Self::Version);
         }
-        let options = reader::Reader::new(&values, &mut problems).options(accounts);
+        let options = reader::Reader::new(&values, &mut problems).options(container);
         if problems.is_empty() {
             Ok(Self::Run(Box::new(options)))
         } else {
@@ -78,6 +79,8 @@ pub struct Options {
     pub proxy_gids: Vec<u32>,
     /// Which inbound ports are redirected.
     pub inbound: InboundPorts,
+    /// How inbound connections reach the proxy.
+    pub inbound_mode: InboundMode,
     /// Which outbound destinations are redirected.
     pub destinations: Destinations,
     /// Outbound destinations that are not redirected, though `destinations` has them.
@@ -90,14 +93,37 @@ pub struct Options {
     pub excluded_interfaces: Vec<Interface>,
     /// Interfaces of virtual machines: what comes in from them is treated as outbound.
     pub virtual_interfaces: Vec<Interface>,
+    /// Whose outbound traffic is redirected.
+    pub groups: Groups,
+    /// Which questions to name servers are redirected.
+    pub dns: DnsCapture,
     /// Destinations that count as "this pod, by loopback" for IPv4.
     pub loopback: Ipv4Net,
     /// Whether packets that conntrack calls invalid are dropped.
     pub drop_invalid: bool,
+    /// What programs the kernel.
+    pub backend: Backend,
     /// Which kind of iptables to use, if the user decides.
     pub variant: Option<Variant>,
     /// What to do with the rules.
     pub run: Run,
+}
+
+impl Options {
+    /// Whether any inbound port is captured.
+    pub fn captures_inbound(&self) -> bool {
+        self.inbound != InboundPorts::Only(Vec::new())
+    }
+
+    /// The mark and the routing table of inbound packets, if they are to be routed to the proxy.
+    pub fn marked_route(&self) -> Option<(u32, u32)> {
+        match self.inbound_mode {
+            InboundMode::Tproxy { mark, route_table } if self.captures_inbound() => {
+                Some((mark, route_table))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Which inbound ports are redirected.
@@ -116,6 +142,51 @@ pub enum Destinations {
     All,
     /// These; none if there are none.
     Only(Vec<IpNet>),
+}
+
+/// How inbound connections reach the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InboundMode {
+    /// Their destination is changed; the kernel remembers the original one.
+    Redirect,
+    /// Their addresses stay as they are, and their packets are marked.
+    Tproxy {
+        /// The mark.
+        mark: u32,
+        /// The routing table of marked packets.
+        route_table: u32,
+    },
+}
+
+/// Whose outbound traffic is redirected, by the group of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Everybody's but that of these.
+    AllExcept(Vec<u32>),
+    /// That of these.
+    Only(Vec<u32>),
+}
+
+/// Which questions to name servers are redirected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnsCapture {
+    /// None.
+    Off,
+    /// Those to these servers; none if there are none.
+    Servers(Vec<IpAddr>),
+    /// All of them.
+    All,
+}
+
+/// What programs the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The programs of iptables where they are there and work, else nf_tables over netlink.
+    Auto,
+    /// The programs of iptables.
+    Iptables,
+    /// nf_tables over netlink, without any program.
+    Nftables,
 }
 
 /// The two kinds of iptables, which keep separate rules in the kernel.

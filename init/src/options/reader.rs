@@ -10,13 +10,22 @@ use lateen_wire::{names, ports};
 
 use super::flags::{self, Flag, Values};
 use super::values::{self, Parsed};
-use super::{Destinations, InboundPorts, Options, Problem, Run, Variant};
-use crate::pod::Accounts;
+use super::{
+    Backend, Destinations, DnsCapture, Groups, InboundMode, InboundPorts, Options, Problem, Run,
+    Variant,
+};
+use crate::pod::Container;
 
 /// How long the trial connection may take, unless told otherwise.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The name of the proxy's user, unless told otherwise.
 const PROXY_USER: &str = "istio-proxy";
+
+/// Mark and routing table of TPROXY mode, unless told otherwise.
+const TPROXY_MARK: u32 = 1337;
+const TPROXY_ROUTE_TABLE: u32 = 133;
+/// How many groups may be captured: each is a match of one and the same rule.
+const MOST_GROUPS: usize = 64;
 
 /// Reads flags and collects what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -30,11 +39,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The options, with defaults in place of what could not be read.
-    pub(super) fn options(mut self, accounts: &Accounts) -> Options {
+    pub(super) fn options(mut self, container: &Container) -> Options {
         self.refuse_what_is_not_built();
         self.accept_what_changes_nothing();
-        let proxy_uids = self.proxy_uids(accounts);
-        let proxy_gids = self.proxy_gids(accounts, &proxy_uids);
+        let proxy_uids = self.proxy_uids(container);
+        let proxy_gids = self.proxy_gids(container, &proxy_uids);
         Options {
             outbound_capture: self.port(&flags::ENVOY_PORT, ports::OUTBOUND),
             inbound_capture: self.port(&flags::INBOUND_CAPTURE_PORT, ports::INBOUND),
@@ -42,79 +51,118 @@ impl<'a> Reader<'a> {
             proxy_uids,
             proxy_gids,
             inbound: self.inbound(),
+            inbound_mode: self.inbound_mode(),
             destinations: self.destinations(),
             excluded_destinations: self.list(&flags::SERVICE_EXCLUDE_CIDR, values::network),
             outbound_ports: self.list(&flags::OUTBOUND_PORTS, values::port),
             excluded_outbound_ports: self.list(&flags::LOCAL_OUTBOUND_PORTS_EXCLUDE, values::port),
             excluded_interfaces: self.list(&flags::EXCLUDE_INTERFACES, values::interface),
             virtual_interfaces: self.list(&flags::KUBE_VIRT_INTERFACES, values::interface),
+            groups: self.groups(container),
+            dns: self.dns(container),
             loopback: self.loopback(),
             drop_invalid: self.switch(&flags::DROP_INVALID),
+            backend: self.backend(),
             variant: self.variant(),
             run: self.run(),
         }
     }
 
     fn refuse_what_is_not_built(&mut self) {
-        for flag in [
-            &flags::REDIRECT_DNS,
-            &flags::CAPTURE_ALL_DNS,
-            &flags::NATIVE_NFTABLES,
-            &flags::CNI_MODE,
-        ] {
-            if self.switch(flag) {
-                self.problem(flag, "is not supported yet; allowed is false");
-            }
+        if self.switch(&flags::CNI_MODE) {
+            self.problem(&flags::CNI_MODE, "is not supported yet; allowed is false");
         }
         if self.text(&flags::NETWORK_NAMESPACE).is_some() {
-            self.problem(
-                &flags::NETWORK_NAMESPACE,
-                "is not supported yet; leave it empty",
-            );
-        }
-        if self
-            .text(&flags::OWNER_GROUPS)
-            .is_some_and(|groups| groups != "*")
-        {
-            self.problem(&flags::OWNER_GROUPS, "is not supported yet; allowed is *");
-        }
-        if self.text(&flags::OWNER_GROUPS_EXCLUDE).is_some() {
-            self.problem(
-                &flags::OWNER_GROUPS_EXCLUDE,
-                "is not supported yet; leave it empty",
-            );
-        }
-        match self.text(&flags::INTERCEPTION_MODE) {
-            None | Some("REDIRECT") => {}
-            Some("TPROXY") => self.problem(
-                &flags::INTERCEPTION_MODE,
-                "is not supported yet; allowed is REDIRECT",
-            ),
-            Some(_) => self.problem(
-                &flags::INTERCEPTION_MODE,
-                "is no interception mode; allowed is REDIRECT",
-            ),
+            let reason = "is not supported yet; leave it empty";
+            self.problem(&flags::NETWORK_NAMESPACE, reason);
         }
     }
 
     fn accept_what_changes_nothing(&mut self) {
         self.switch(&flags::DUAL_STACK);
         self.switch(&flags::RECONCILE);
-        self.value(&flags::TPROXY_MARK, 0, values::number);
-        self.value(&flags::TPROXY_ROUTE_TABLE, 0, values::number);
     }
 
-    fn proxy_uids(&mut self, accounts: &Accounts) -> Vec<u32> {
+    fn inbound_mode(&mut self) -> InboundMode {
+        let mark = self.value(&flags::TPROXY_MARK, TPROXY_MARK, values::positive);
+        let table = &flags::TPROXY_ROUTE_TABLE;
+        let route_table = self.value(table, TPROXY_ROUTE_TABLE, values::route_table);
+        self.value(
+            &flags::INTERCEPTION_MODE,
+            InboundMode::Redirect,
+            |text| match text {
+                "REDIRECT" => Ok(InboundMode::Redirect),
+                "TPROXY" => Ok(InboundMode::Tproxy { mark, route_table }),
+                _ => Err("is no interception mode; allowed are REDIRECT and TPROXY".to_owned()),
+            },
+        )
+    }
+
+    fn groups(&mut self, container: &Container) -> Groups {
+        let group = |name: &str| container.group(name);
+        let excluded = self.owners(&flags::OWNER_GROUPS_EXCLUDE, &[], "group", group);
+        if self
+            .text(&flags::OWNER_GROUPS)
+            .is_none_or(|groups| groups == "*")
+        {
+            return Groups::AllExcept(excluded);
+        }
+        let mut groups = self.owners(&flags::OWNER_GROUPS, &[], "group", group);
+        if groups.len() > MOST_GROUPS {
+            let reason = format!("has {} groups; allowed are {MOST_GROUPS}", groups.len());
+            self.problem(&flags::OWNER_GROUPS, &reason);
+        }
+        groups.retain(|group| !excluded.contains(group));
+        Groups::Only(groups)
+    }
+
+    fn dns(&mut self, container: &Container) -> DnsCapture {
+        let (some, all) = (
+            self.switch(&flags::REDIRECT_DNS),
+            self.switch(&flags::CAPTURE_ALL_DNS),
+        );
+        match (some, all) {
+            (false, _) => DnsCapture::Off,
+            (true, true) => DnsCapture::All,
+            (true, false) => DnsCapture::Servers(container.name_servers()),
+        }
+    }
+
+    fn backend(&mut self) -> Backend {
+        let native = self.switch(&flags::NATIVE_NFTABLES);
+        let variant = self.text(&flags::FORCE_IPTABLES_BINARY).is_some();
+        let unspecified = match (native, variant) {
+            (true, _) => Backend::Nftables,
+            (false, true) => Backend::Iptables,
+            (false, false) => Backend::Auto,
+        };
+        let backend = self.value(&flags::BACKEND, unspecified, |text| match text {
+            "auto" => Ok(unspecified),
+            "iptables" => Ok(Backend::Iptables),
+            "nftables" => Ok(Backend::Nftables),
+            _ => Err("is no back end; allowed are auto, iptables and nftables".to_owned()),
+        });
+        if native && backend == Backend::Iptables {
+            self.problem(&flags::NATIVE_NFTABLES, "contradicts --backend iptables");
+        }
+        if variant && backend == Backend::Nftables {
+            let reason = "is for --backend iptables, but nftables is asked for";
+            self.problem(&flags::FORCE_IPTABLES_BINARY, reason);
+        }
+        backend
+    }
+
+    fn proxy_uids(&mut self, container: &Container) -> Vec<u32> {
         let name = self.text(&flags::ENVOY_USER).unwrap_or(PROXY_USER);
-        let default = accounts.user(name).unwrap_or(names::PROXY_UID);
+        let default = container.user(name).unwrap_or(names::PROXY_UID);
         self.owners(&flags::PROXY_UID, &[default], "user", |name| {
-            accounts.user(name)
+            container.user(name)
         })
     }
 
-    fn proxy_gids(&mut self, accounts: &Accounts, uids: &[u32]) -> Vec<u32> {
+    fn proxy_gids(&mut self, container: &Container, uids: &[u32]) -> Vec<u32> {
         self.owners(&flags::PROXY_GID, uids, "group", |name| {
-            accounts.group(name)
+            container.group(name)
         })
     }
 

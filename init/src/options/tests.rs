@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::pod::Accounts;
+use crate::pod::Container;
 
 fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Vec<String>> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
-    let accounts = Accounts::new(
+    let container = Container::new(
         "istio-proxy:x:1400:1500::/:\napp:x:1000:1000::/:\n",
         "mesh:x:1600:\n",
+        "nameserver 10.96.0.10\n",
     );
     let arguments = arguments.iter().map(OsString::from);
     let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
-    match Invocation::parse(arguments, lookup, &accounts) {
+    match Invocation::parse(arguments, lookup, &container) {
         Ok(Invocation::Run(options)) => Ok(*options),
         Ok(other) => panic!("{other:?} is no run"),
         Err(Error::Options(problems)) => Err(problems.iter().map(Problem::to_string).collect()),
@@ -139,10 +140,10 @@ fn every_mistake_is_reported_with_its_name_and_value() {
     insta::assert_snapshot!(problems.join("\n"), @r#"
     command line: invalid option '--wat'; --help lists the flags
     command line: unexpected argument "stray"; --help lists the flags
-    --istio-inbound-interception-mode=tproxy: is no interception mode; allowed is REDIRECT
     --proxy-uid=nobody: "nobody" is neither the id nor the name of a user in this container
     --envoy-port=70000: "70000" is not a port (1 to 65535)
     --istio-inbound-ports=80,*: "*" is not a port (1 to 65535); * alone means all
+    --istio-inbound-interception-mode=tproxy: is no interception mode; allowed are REDIRECT and TPROXY
     --istio-service-exclude-cidr=*: "*" is not a network (such as 10.0.0.0/8, fd00::/8 or 10.1.2.3)
     ISTIO_OUTBOUND_PORTS=http: "http" is not a port (1 to 65535)
     --istio-exclude-interfaces=eth0;reboot: "eth0;reboot" is not an interface (at most 15 letters, digits, _ . - @, and + at the end for any rest)
@@ -155,33 +156,109 @@ fn every_mistake_is_reported_with_its_name_and_value() {
 
 #[test]
 fn what_is_not_built_is_refused_rather_than_ignored() {
-    let problems = parse(
-        &[
-            "-m",
-            "TPROXY",
-            "--capture-all-dns",
-            "--native-nftables",
-            "--cni-mode",
-            "--network-namespace",
-            "/x",
-        ],
-        &[
-            ("ISTIO_META_DNS_CAPTURE", "true"),
-            ("ISTIO_OUTBOUND_OWNER_GROUPS", "java"),
-            ("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "202"),
-        ],
-    )
-    .unwrap_err();
+    let problems = parse(&["--cni-mode", "--network-namespace", "/x"], &[]).unwrap_err();
     insta::assert_snapshot!(problems.join("\n"), @r#"
-    ISTIO_META_DNS_CAPTURE=true: is not supported yet; allowed is false
-    --capture-all-dns=true: is not supported yet; allowed is false
-    --native-nftables=true: is not supported yet; allowed is false
     --cni-mode=true: is not supported yet; allowed is false
     --network-namespace=/x: is not supported yet; leave it empty
-    ISTIO_OUTBOUND_OWNER_GROUPS=java: is not supported yet; allowed is *
-    ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=202: is not supported yet; leave it empty
-    --istio-inbound-interception-mode=TPROXY: is not supported yet; allowed is REDIRECT
     "#);
+}
+
+#[test]
+fn tproxy_has_a_mark_and_a_route_table() {
+    let mode = |arguments: &[&str]| good(arguments, &[]).inbound_mode;
+    let tproxy = |mark, route_table| InboundMode::Tproxy { mark, route_table };
+    assert_eq!(mode(&["-m", "TPROXY"]), tproxy(1337, 133));
+    assert_eq!(
+        mode(&["-m", "TPROXY", "-t", "0x7", "-r", "99"]),
+        tproxy(7, 99)
+    );
+    assert_eq!(mode(&["-t", "7"]), InboundMode::Redirect);
+    // Only what arrives is handed over by route.
+    assert_eq!(good(&["-m", "TPROXY"], &[]).marked_route(), None);
+    assert_eq!(
+        good(&["-m", "TPROXY", "-b", "*"], &[]).marked_route(),
+        Some((1337, 133))
+    );
+    for wrong in [["-t", "0"], ["-r", "254"], ["-m", "NONE"]] {
+        assert_eq!(parse(&wrong, &[]).unwrap_err().len(), 1, "{wrong:?}");
+    }
+}
+
+#[test]
+fn dns_capture_needs_name_servers_or_takes_all() {
+    let dns = |arguments: &[&str], environment| good(arguments, environment).dns;
+    let server = DnsCapture::Servers(vec!["10.96.0.10".parse().unwrap()]);
+    assert_eq!(dns(&["--redirect-dns"], &[]), server);
+    assert_eq!(dns(&[], &[("ISTIO_META_DNS_CAPTURE", "true")]), server);
+    assert_eq!(
+        dns(&["--redirect-dns", "--capture-all-dns"], &[]),
+        DnsCapture::All
+    );
+    assert_eq!(dns(&["--capture-all-dns"], &[]), DnsCapture::Off);
+    assert_eq!(
+        dns(
+            &["--redirect-dns=false"],
+            &[("ISTIO_META_DNS_CAPTURE", "true")]
+        ),
+        DnsCapture::Off
+    );
+}
+
+#[test]
+fn groups_are_named_or_numbered_and_not_too_many() {
+    const ONLY: &str = "ISTIO_OUTBOUND_OWNER_GROUPS";
+    const EXCEPT: &str = "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE";
+    let groups = |environment| good(&[], environment).groups;
+    assert_eq!(groups(&[]), Groups::AllExcept(vec![]));
+    assert_eq!(
+        groups(&[(ONLY, "*"), (EXCEPT, "mesh,5")]),
+        Groups::AllExcept(vec![1600, 5])
+    );
+    assert_eq!(
+        groups(&[(ONLY, "mesh,5,6")]),
+        Groups::Only(vec![1600, 5, 6])
+    );
+    assert_eq!(
+        groups(&[(ONLY, "mesh,5,6"), (EXCEPT, "5")]),
+        Groups::Only(vec![1600, 6])
+    );
+    let many = |count: u32| {
+        (1..=count)
+            .map(|id| id.to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    assert!(parse(&[], &[(ONLY, &many(64))]).is_ok());
+    for wrong in [&many(65), "nobody", "5,*"] {
+        assert_eq!(
+            parse(&[], &[(ONLY, wrong)]).unwrap_err().len(),
+            1,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn the_back_end_is_what_works_or_what_is_asked_for() {
+    let backend = |arguments: &[&str]| good(arguments, &[]).backend;
+    assert_eq!(backend(&[]), Backend::Auto);
+    assert_eq!(backend(&["--backend", "auto"]), Backend::Auto);
+    assert_eq!(backend(&["--backend=iptables"]), Backend::Iptables);
+    assert_eq!(backend(&["--backend=nftables"]), Backend::Nftables);
+    assert_eq!(
+        good(&[], &[("BACKEND", "nftables")]).backend,
+        Backend::Nftables
+    );
+    assert_eq!(backend(&["--native-nftables"]), Backend::Nftables);
+    assert_eq!(backend(&["--force-iptables-binary=nft"]), Backend::Iptables);
+    for wrong in [
+        &["--backend=ebpf"][..],
+        &["--backend=iptables", "--native-nftables"],
+        &["--backend=nftables", "--force-iptables-binary=nft"],
+        &["--native-nftables", "--force-iptables-binary=legacy"],
+    ] {
+        assert_eq!(parse(wrong, &[]).unwrap_err().len(), 1, "{wrong:?}");
+    }
 }
 
 #[test]

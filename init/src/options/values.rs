@@ -78,13 +78,24 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
-/// A number of 32 bits; hexadecimal after `0x`.
-pub(super) fn number(text: &str) -> Parsed<u32> {
+/// A number of 32 bits that is not 0; hexadecimal after `0x`.
+pub(super) fn positive(text: &str) -> Parsed<u32> {
     let parsed = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| format!("{text:?} is not a number (0 to 4294967295)"))
+    match parsed {
+        Ok(0) | Err(_) => Err(format!("{text:?} is not a number (1 to 4294967295)")),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// A routing table that is not one of the kernel's own.
+pub(super) fn route_table(text: &str) -> Parsed<u32> {
+    match positive(text) {
+        Ok(253..=255) => Err(format!("{text:?} is a routing table of the kernel's own")),
+        other => other,
+    }
 }
 
 /// A duration as Go writes it, of one unit: `500ms`, `5s`, `1.5m`.

@@ -17,12 +17,16 @@ pub struct Condition {
     pub in_interface: Option<Interface>,
     /// The interface it leaves by.
     pub out_interface: Option<Interface>,
-    /// Its protocol, and the destination port within it.
-    pub protocol: Option<(Protocol, Option<Is<u16>>)>,
+    /// Its protocol, and the ports within it.
+    pub transport: Option<Transport>,
+    /// The mark that the kernel keeps beside it.
+    pub mark: Option<u32>,
+    /// The mark that the kernel keeps beside its connection.
+    pub connection_mark: Option<u32>,
     /// What conntrack thinks of it.
     pub state: Option<ConnectionState>,
-    /// Whose socket sent it.
-    pub owner: Option<Is<Owner>>,
+    /// Whose socket sent it. All of this must be true.
+    pub owners: Vec<Is<Owner>>,
 }
 
 /// A value that something must have, or must not have.
@@ -32,6 +36,27 @@ pub enum Is<T> {
     Exactly(T),
     /// It must not.
     Not(T),
+}
+
+/// A protocol, and the ports within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port it comes from.
+    pub source_port: Option<u16>,
+    /// The port it goes to.
+    pub destination_port: Option<Is<u16>>,
+}
+
+impl From<Protocol> for Transport {
+    fn from(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            source_port: None,
+            destination_port: None,
+        }
+    }
 }
 
 /// A protocol with ports.
@@ -48,6 +73,8 @@ pub enum Protocol {
 pub enum ConnectionState {
     /// It belongs to no connection and begins none.
     Invalid,
+    /// It belongs to a connection that is known, or begins one that a known connection asked for.
+    Known,
 }
 
 /// The credentials that a socket was made with.
@@ -67,47 +94,66 @@ impl Condition {
 
     /// TCP packets.
     pub fn tcp() -> Self {
-        Self {
-            protocol: Some((Protocol::Tcp, None)),
-            ..Self::default()
-        }
+        Self::of(Protocol::Tcp.into())
     }
 
-    /// TCP packets to this port.
-    pub fn tcp_port(port: u16) -> Self {
-        Self {
-            protocol: Some((Protocol::Tcp, Some(Is::Exactly(port)))),
-            ..Self::default()
-        }
-    }
-
-    /// UDP packets to this port.
-    pub fn udp_port(port: u16) -> Self {
-        Self {
-            protocol: Some((Protocol::Udp, Some(Is::Exactly(port)))),
-            ..Self::default()
-        }
+    /// UDP packets.
+    pub fn udp() -> Self {
+        Self::of(Protocol::Udp.into())
     }
 
     /// TCP packets to any port but this one.
     pub fn tcp_except_port(port: u16) -> Self {
+        Self::of(Transport {
+            destination_port: Some(Is::Not(port)),
+            ..Protocol::Tcp.into()
+        })
+    }
+
+    /// Packets of a protocol to this port.
+    pub fn to_port(protocol: Protocol, port: u16) -> Self {
+        Self::of(Transport {
+            destination_port: Some(Is::Exactly(port)),
+            ..protocol.into()
+        })
+    }
+
+    /// Packets of a protocol from this port.
+    pub fn from_port(protocol: Protocol, port: u16) -> Self {
+        Self::of(Transport {
+            source_port: Some(port),
+            ..protocol.into()
+        })
+    }
+
+    fn of(transport: Transport) -> Self {
         Self {
-            protocol: Some((Protocol::Tcp, Some(Is::Not(port)))),
+            transport: Some(transport),
             ..Self::default()
         }
     }
 
-    /// Packets that conntrack calls this.
-    pub fn in_state(state: ConnectionState) -> Self {
-        Self {
-            state: Some(state),
-            ..Self::default()
-        }
+    /// ... that conntrack calls this.
+    pub fn in_state(mut self, state: ConnectionState) -> Self {
+        self.state = Some(state);
+        self
     }
 
-    /// ... from here.
+    /// ... that have this mark.
+    pub fn marked(mut self, mark: u32) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
+    /// ... of connections that have this mark.
+    pub fn of_marked_connections(mut self, mark: u32) -> Self {
+        self.connection_mark = Some(mark);
+        self
+    }
+
+    /// ... from here. The network of everything is no condition.
     pub fn from(mut self, network: IpNet) -> Self {
-        self.source = Some(network);
+        self.source = (network.prefix_len() > 0).then_some(network);
         self
     }
 
@@ -137,13 +183,13 @@ impl Condition {
 
     /// ... of this owner.
     pub fn owned_by(mut self, owner: Owner) -> Self {
-        self.owner = Some(Is::Exactly(owner));
+        self.owners.push(Is::Exactly(owner));
         self
     }
 
     /// ... of anybody but this owner.
     pub fn not_owned_by(mut self, owner: Owner) -> Self {
-        self.owner = Some(Is::Not(owner));
+        self.owners.push(Is::Not(owner));
         self
     }
 

@@ -4,16 +4,19 @@
 //! Built-in chains get nothing but jumps into chains of our own, so that ours can be told from
 //! everybody else's and be replaced whole.
 
+mod builder;
 mod condition;
+mod dns;
 mod redirect;
+mod tproxy;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-pub use condition::{Condition, ConnectionState, Is, Owner, Protocol};
-pub use redirect::build;
+pub use builder::build;
+pub use condition::{Condition, ConnectionState, Is, Owner, Protocol, Transport};
 
 /// All rules of one family, by table.
 pub type Ruleset = BTreeMap<Table, TableRules>;
@@ -25,14 +28,20 @@ pub enum Table {
     Mangle,
     /// Where the first packet of a connection decides where the connection goes.
     Nat,
+    /// Where packets are seen before connection tracking sees them.
+    Raw,
 }
 
 impl Table {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mangle, Self::Nat, Self::Raw];
+
     /// The kernel's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mangle => "mangle",
             Self::Nat => "nat",
+            Self::Raw => "raw",
         }
     }
 }
@@ -79,6 +88,8 @@ impl Point {
 /// A chain of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chain {
+    /// Hands packets of known connections to this pod, whatever their address.
+    Divert,
     /// Drops.
     Drop,
     /// Decides about what arrives.
@@ -87,28 +98,38 @@ pub enum Chain {
     InRedirect,
     /// Decides about what this namespace's processes send.
     Output,
+    /// Sends questions about names to the proxy.
+    OutputDns,
     /// Sends to the outbound port of the proxy.
     Redirect,
+    /// Hands new connections to the inbound port of the proxy, with both their addresses.
+    Tproxy,
 }
 
 impl Chain {
     /// All of them.
-    const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
+        Self::Divert,
         Self::Drop,
         Self::Inbound,
         Self::InRedirect,
         Self::Output,
+        Self::OutputDns,
         Self::Redirect,
+        Self::Tproxy,
     ];
 
     /// The kernel's name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Divert => "ISTIO_DIVERT",
             Self::Drop => "ISTIO_DROP",
             Self::Inbound => "ISTIO_INBOUND",
             Self::InRedirect => "ISTIO_IN_REDIRECT",
             Self::Output => "ISTIO_OUTPUT",
+            Self::OutputDns => "ISTIO_OUTPUT_DNS",
             Self::Redirect => "ISTIO_REDIRECT",
+            Self::Tproxy => "ISTIO_TPROXY",
         }
     }
 
@@ -127,15 +148,32 @@ pub struct Rule {
     pub action: Action,
 }
 
-/// What happens to a packet.
+/// What happens to a packet. After the actions that only change something, the next rule is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// It goes on, and no other rule of this table is looked at.
+    Accept,
     /// It vanishes.
     Drop,
     /// It goes on in another chain of ours.
     Jump(Chain),
     /// Its connection goes to this port of this pod instead.
     Redirect(u16),
+    /// It gets the mark of its connection.
+    RestoreMark,
     /// It leaves our chain and so is left alone.
     Return,
+    /// Its connection gets its mark.
+    SaveMark,
+    /// It gets this mark.
+    SetMark(u32),
+    /// Its connection is tracked among those of this zone, unless it is tracked already.
+    SetZone(u16),
+    /// It goes to whoever listens on this port with `IP_TRANSPARENT`, addresses unchanged, with this mark.
+    Tproxy {
+        /// The port.
+        port: u16,
+        /// The mark.
+        mark: u32,
+    },
 }

@@ -1,105 +1,58 @@
-//! The rules of REDIRECT mode. Connections are redirected when their first packet passes the table
-//! `nat`; the kernel remembers the original destination, which the proxy asks it for
-//! (`SO_ORIGINAL_DST`).
+//! Table `nat`. Connections are redirected when their first packet passes it; the kernel remembers
+//! the original destination, which the proxy asks it for (`SO_ORIGINAL_DST`).
 //!
-//! The layout is Istio's, rule for rule, so that people find what they know. Its order has known
-//! defects, which are kept:
-//! - Users and groups of the proxy are treated one after the other. The first one's "loopback, but
-//!   not the proxy's: leave alone" comes before the rules of the second, so that only the first can
-//!   reach its own pod through a Service as an inbound connection. With the same id as user and as
-//!   group, as is the default, the group's loopback rules never apply.
-//! - Any process with the proxy's user or group id is left alone.
-//!
-//! Where this differs from Istio, on purpose:
-//! - Interfaces that are excluded, and those of virtual machines, are dealt with at the head of our
-//!   own chains, not in PREROUTING and OUTPUT, where a RETURN would skip other people's rules, and
-//!   could not be told from other people's rules on the next run.
-//! - A chain that nothing jumps to is not made (ISTIO_INBOUND when no inbound port is redirected).
-//! - Whether an include range lies in loopback is asked per family.
+//! Istio treats users and groups of the proxy one after the other, each with a rule "loopback, but
+//! not this one's: leave alone" that hides the rules of those after it. Here all of the proxy's users
+//! and groups come first, and then one rule for what the application says to itself. Any process with
+//! one of these ids counts as the proxy; this is what Istio does, and is kept.
 
-use std::collections::BTreeMap;
-
-use ipnet::IpNet;
-
-use super::{
-    Action, Chain, Condition, ConnectionState, Hook, Owner, Point, Rule, Ruleset, Table, TableRules,
-};
-use crate::family::{Family, host};
-use crate::options::{Destinations, InboundPorts, Interface, Options};
-
-/// The rules of one family.
-pub fn build(options: &Options, family: Family) -> Ruleset {
-    let builder = Builder {
-        options,
-        family,
-        lo: Interface::loopback(),
-    };
-    let mut rules = Ruleset::from([(Table::Nat, builder.nat())]);
-    if options.drop_invalid {
-        rules.insert(Table::Mangle, drop_invalid());
-    }
-    rules
-}
-
-struct Builder<'a> {
-    options: &'a Options,
-    family: Family,
-    lo: Interface,
-}
+use super::builder::{Builder, tcp_port};
+use super::dns::DNS;
+use super::{Action, Chain, Condition, Hook, Owner, Point, Protocol, Rule, TableRules};
+use crate::family::host;
+use crate::options::{Destinations, InboundMode};
 
 impl Builder<'_> {
-    fn nat(&self) -> TableRules {
+    pub(super) fn nat(&self) -> TableRules {
         let options = self.options;
-        let mut hooks = Vec::new();
-        let mut chains = BTreeMap::from([
+        let mut rules = TableRules::default();
+        rules.chains.extend([
             (Chain::Output, self.output()),
             (Chain::Redirect, redirect_to(options.outbound_capture)),
             (Chain::InRedirect, redirect_to(options.inbound_capture)),
         ]);
+        if self.captures_dns() {
+            rules.chains.insert(Chain::OutputDns, self.questions());
+        }
         let inbound = self.inbound();
         if !inbound.is_empty() {
-            chains.insert(Chain::Inbound, inbound);
-            let condition = Condition::tcp();
-            hooks.push(Hook {
+            rules.chains.insert(Chain::Inbound, inbound);
+            rules.hooks.push(Hook {
                 point: Point::Prerouting,
-                condition,
+                condition: Condition::tcp(),
                 chain: Chain::Inbound,
             });
         }
-        let condition = Condition::any();
-        hooks.push(Hook {
+        rules.hooks.push(Hook {
             point: Point::Output,
-            condition,
+            condition: Condition::any(),
             chain: Chain::Output,
         });
-        TableRules { hooks, chains }
+        rules
     }
 
     /// What arrives, all of it TCP. Empty if none of it is redirected.
     fn inbound(&self) -> Vec<Rule> {
-        let mut rules = self.excluded_interfaces(Condition::arriving_by);
-        rules.extend(self.virtual_machines());
-        let to_proxy = Action::Jump(Chain::InRedirect);
-        let mut captured = match &self.options.inbound {
-            InboundPorts::AllExcept(ports) => {
-                let excluded = ports
-                    .iter()
-                    .map(|port| Condition::tcp_port(*port).then(Action::Return));
-                excluded.chain([Condition::tcp().then(to_proxy)]).collect()
-            }
-            InboundPorts::Only(ports) => ports
-                .iter()
-                .map(|port| Condition::tcp_port(*port).then(to_proxy))
-                .collect::<Vec<_>>(),
+        let captured = match self.options.inbound_mode {
+            InboundMode::Tproxy { .. } => Vec::new(),
+            InboundMode::Redirect => self
+                .captured_inbound(|captured| vec![captured.then(Action::Jump(Chain::InRedirect))]),
         };
-        if !captured.is_empty() {
-            captured.insert(
-                0,
-                Condition::tcp_port(self.options.tunnel).then(Action::Return),
-            );
-        } else if self.options.virtual_interfaces.is_empty() {
+        if captured.is_empty() && self.options.virtual_interfaces.is_empty() {
             return Vec::new();
         }
+        let mut rules = self.excluded_interfaces(Condition::arriving_by);
+        rules.extend(self.virtual_machines());
         rules.extend(captured);
         rules
     }
@@ -127,22 +80,27 @@ impl Builder<'_> {
     fn output(&self) -> Vec<Rule> {
         let options = self.options;
         let mut rules = self.excluded_interfaces(Condition::leaving_by);
+        if let Some(mark) = self.transparent_mark() {
+            // The proxy hands a connection to the application, from the client's address.
+            rules.push(Condition::any().marked(mark).then(Action::Return));
+        }
         for port in &options.excluded_outbound_ports {
-            rules.push(Condition::tcp_port(*port).then(Action::Return));
-            rules.push(Condition::udp_port(*port).then(Action::Return));
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                rules.push(Condition::to_port(protocol, *port).then(Action::Return));
+            }
         }
-        let from_proxy = host(self.family.proxy_source());
-        rules.push(
-            Condition::any()
-                .from(from_proxy)
-                .leaving_by(&self.lo)
-                .then(Action::Return),
-        );
-        for uid in &options.proxy_uids {
-            rules.extend(self.proxy(Owner::User(*uid)));
+        let from_proxy = Condition::any().from(host(self.family.proxy_source()));
+        rules.push(from_proxy.leaving_by(&self.lo).then(Action::Return));
+        rules.extend(self.proxies().flat_map(|proxy| self.to_itself(proxy)));
+        let sent_by = |proxy| Condition::any().owned_by(proxy).then(Action::Return);
+        rules.extend(self.proxies().map(sent_by));
+        rules.extend(self.groups());
+        if self.captures_dns() {
+            rules.push(Condition::any().then(Action::Jump(Chain::OutputDns)));
         }
-        for gid in &options.proxy_gids {
-            rules.extend(self.proxy(Owner::Group(*gid)));
+        if !self.captures_loopback() {
+            let within_application = Condition::any().leaving_by(&self.lo);
+            rules.push(within_application.then(Action::Return));
         }
         rules.push(Condition::any().to(self.loopback()).then(Action::Return));
         for network in self.own(&options.excluded_destinations) {
@@ -152,12 +110,23 @@ impl Builder<'_> {
         rules
     }
 
+    /// When the proxy connects to its own pod by another address than loopback, it does so for a
+    /// Service that this pod is behind: that is an inbound connection like any other. The tunnel's
+    /// port has its own listener, and a name server in the pod is asked directly.
+    fn to_itself(&self, proxy: Owner) -> Vec<Rule> {
+        let within_pod = |condition: Condition| condition.leaving_by(&self.lo).owned_by(proxy);
+        let inbound = within_pod(Condition::tcp_except_port(self.options.tunnel))
+            .except_to(self.loopback())
+            .then(Action::Jump(Chain::InRedirect));
+        let question = within_pod(tcp_port(DNS)).then(Action::Return);
+        let question = self.captures_dns().then_some(question);
+        question.into_iter().chain([inbound]).collect()
+    }
+
     fn captured_output(&self) -> Vec<Rule> {
         let to_proxy = Action::Jump(Chain::Redirect);
         let ports = self.options.outbound_ports.iter();
-        let mut rules: Vec<_> = ports
-            .map(|port| Condition::tcp_port(*port).then(to_proxy))
-            .collect();
+        let mut rules: Vec<_> = ports.map(|port| tcp_port(*port).then(to_proxy)).collect();
         match &self.options.destinations {
             Destinations::All => rules.push(Condition::any().then(to_proxy)),
             Destinations::Only(networks) => rules.extend(
@@ -165,23 +134,6 @@ impl Builder<'_> {
                     .map(|network| Condition::any().to(network).then(to_proxy)),
             ),
         }
-        rules
-    }
-
-    /// What the proxy itself sends is left alone, or it would meet itself. But when it connects to
-    /// its own pod by another address than loopback, it does so for a Service that this pod is
-    /// behind: that is an inbound connection like any other. The tunnel's port has its own listener.
-    fn proxy(&self, owner: Owner) -> Vec<Rule> {
-        let to_itself = Condition::tcp_except_port(self.options.tunnel)
-            .leaving_by(&self.lo)
-            .except_to(self.loopback())
-            .owned_by(owner);
-        let within_application = Condition::any().leaving_by(&self.lo).not_owned_by(owner);
-        let mut rules = vec![to_itself.then(Action::Jump(Chain::InRedirect))];
-        if !self.captures_loopback() {
-            rules.push(within_application.then(Action::Return));
-        }
-        rules.push(Condition::any().owned_by(owner).then(Action::Return));
         rules
     }
 
@@ -193,45 +145,9 @@ impl Builder<'_> {
                 .any(|network| network.addr().is_loopback()),
         }
     }
-
-    fn excluded_interfaces(&self, by: fn(Condition, &Interface) -> Condition) -> Vec<Rule> {
-        let interfaces = self.options.excluded_interfaces.iter();
-        interfaces
-            .map(|interface| by(Condition::any(), interface).then(Action::Return))
-            .collect()
-    }
-
-    fn loopback(&self) -> IpNet {
-        match self.family {
-            Family::V4 => IpNet::V4(self.options.loopback),
-            Family::V6 => host(self.family.loopback()),
-        }
-    }
-
-    /// The networks of this family.
-    fn own(&self, networks: &[IpNet]) -> impl Iterator<Item = IpNet> {
-        networks
-            .iter()
-            .copied()
-            .filter(|network| Family::of(network) == self.family)
-    }
 }
 
 /// TCP connections only: UDP that comes here is left alone.
 fn redirect_to(port: u16) -> Vec<Rule> {
     vec![Condition::tcp().then(Action::Redirect(port))]
-}
-
-/// Packets that belong to no connection would pass unseen, for only the first packet of a
-/// connection passes `nat`, and would be answered with a reset that cuts the real connection off.
-fn drop_invalid() -> TableRules {
-    let condition = Condition::in_state(ConnectionState::Invalid);
-    TableRules {
-        hooks: vec![Hook {
-            point: Point::Prerouting,
-            condition,
-            chain: Chain::Drop,
-        }],
-        chains: [(Chain::Drop, vec![Condition::any().then(Action::Drop)])].into(),
-    }
 }

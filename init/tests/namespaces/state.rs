@@ -10,7 +10,7 @@ use std::time::Duration;
 use lateen_init::family::Family;
 use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
-use lateen_init::pod::Accounts;
+use lateen_init::pod::Container;
 use lateen_init::rules;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::wait::waitpid;
@@ -361,7 +361,7 @@ fn whatever_the_options_the_kernel_takes_the_rules_and_gives_them_back() {
 
 fn parse(arguments: &[String]) -> Options {
     let given = arguments.iter().map(std::ffi::OsString::from);
-    match Invocation::parse(given, |_| None, &Accounts::default()) {
+    match Invocation::parse(given, |_| None, &Container::default()) {
         Ok(Invocation::Run(options)) => *options,
         other => panic!("{arguments:?}: {other:?}"),
     }
