@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::family::Family;
 use crate::iptables::Failure;
+use crate::nftables;
 use crate::options::Problem;
 use crate::probe::NotRedirected;
 
@@ -37,13 +38,21 @@ pub enum Error {
         /// What went wrong.
         failure: Failure,
     },
+    /// The kernel's own packet filter failed, or is not there.
+    #[error("Cannot {attempt} the packet rules in nf_tables: {failure}")]
+    Nftables {
+        /// What was tried: a verb.
+        attempt: &'static str,
+        /// What went wrong.
+        failure: nftables::Failure,
+    },
     /// The kernel holds other rules than those it was given.
     #[error(
-        "Applied the {family} packet rules, but the kernel holds others: {difference}. Look for another program that changes the rules of this pod"
+        "Applied the {} packet rules, but the kernel holds others: {difference}. Look for another program that changes the rules of this pod", .family.map_or_else(String::new, |family| family.to_string())
     )]
     NotHeld {
-        /// Whose rules.
-        family: Family,
+        /// Whose rules, if one family's.
+        family: Option<Family>,
         /// The first difference.
         difference: String,
     },
@@ -54,6 +63,18 @@ pub enum Error {
     Address {
         /// What was tried: a verb.
         attempt: &'static str,
+        /// The answer of the kernel.
+        cause: io::Error,
+    },
+    /// The way of marked packets to the proxy could not be made, or removed.
+    #[error(
+        "Cannot {attempt} the {family} routes of TPROXY mode: {cause}. The node's kernel needs CONFIG_IP_MULTIPLE_TABLES and CONFIG_IPV6_MULTIPLE_TABLES; REDIRECT mode needs neither"
+    )]
+    Route {
+        /// What was tried: a verb.
+        attempt: &'static str,
+        /// Whose routes.
+        family: Family,
         /// The answer of the kernel.
         cause: io::Error,
     },
@@ -78,4 +99,22 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
+}
+
+impl Error {
+    /// The one family that is to blame, if it is one.
+    pub(crate) fn family(&self) -> Option<Family> {
+        match self {
+            Self::Iptables { family, .. } | Self::Route { family, .. } => Some(*family),
+            Self::NotHeld { family, .. } => *family,
+            Self::Nftables { failure, .. } => failure.family(),
+            Self::Address { .. } => Some(Family::V6),
+            _ => None,
+        }
+    }
+
+    /// Whether this pod lacks iptables programs, or the kernel what they need.
+    pub(crate) fn is_for_want_of_iptables(&self) -> bool {
+        matches!(self, Self::Iptables { failure, .. } if failure.is_of_this_variant())
+    }
 }

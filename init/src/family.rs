@@ -23,6 +23,17 @@ impl Family {
         }
     }
 
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The kernel's number of it.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 2,
+            Self::V6 => 10,
+        }
+    }
+
     /// The address that the proxy binds to when it connects to its own application, so that its
     /// connection is told from all others: 127.0.0.6 or ::6.
     pub const fn proxy_source(self) -> IpAddr {

@@ -3,7 +3,8 @@
 //!
 //! The path of one run: [`options`] are parsed and checked, [`rules`] turns them into rules (a pure
 //! function, one rule set per address family), [`apply`] brings the kernel from the state it is in
-//! to those rules through [`iptables`], and `probe` opens a connection to see that they work.
+//! to those rules through [`iptables`] or [`nftables`], and `probe` opens a connection to see that
+//! they work.
 //!
 //! No async runtime, no TLS, no Kubernetes: it runs in every pod, with the most privilege of all,
 //! and is gone after a few milliseconds.
@@ -13,6 +14,7 @@ mod error;
 pub mod family;
 pub mod iptables;
 mod netlink;
+pub mod nftables;
 pub mod options;
 pub mod pod;
 mod probe;
@@ -24,7 +26,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use error::Error;
-use options::{Invocation, Options};
+use options::{Backend, DnsCapture, Invocation, Options};
 
 /// The exit code when the rules could not be made, or the options are wrong.
 const FAILURE: u8 = 1;
@@ -64,6 +66,11 @@ fn invoke(
 /// Brings redirection about as the options say.
 fn program(options: &Options) -> Result<(), Error> {
     let ipv6 = pod::Ipv6::detect();
+    if options.dns == DnsCapture::Servers(Vec::new()) {
+        report::warn(
+            "DNS is not captured: /etc/resolv.conf names no server. --capture-all-dns needs none",
+        );
+    }
     if options.run.dry_run {
         return dry_run(options, ipv6);
     }
@@ -76,13 +83,18 @@ fn program(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints what would be handed to `iptables-restore` in a namespace without rules.
+/// Prints what would be applied in a namespace without rules: for `iptables-restore`, or for `nft`.
 fn dry_run(options: &Options, ipv6: pod::Ipv6) -> Result<(), Error> {
     let mut text = String::new();
     for family in ipv6.families() {
-        let wanted = iptables::State::from(&rules::build(options, family));
-        let change = iptables::State::default().change_to(&wanted);
-        text.push_str(&format!("# {family}\n{change}"));
+        let rules = rules::build(options, family);
+        text.push_str(&format!("# {family}\n"));
+        text.push_str(&match options.backend {
+            Backend::Nftables => nftables::text::write(&rules, family),
+            Backend::Auto | Backend::Iptables => {
+                iptables::State::default().change_to(&iptables::State::from(&rules))
+            }
+        });
     }
     if let Some(path) = &options.run.dry_run_file {
         std::fs::write(path, &text).map_err(|cause| Error::Write {

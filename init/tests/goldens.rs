@@ -8,7 +8,7 @@ use lateen_init::family::Family;
 use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
 use lateen_init::pod::Container;
-use lateen_init::rules;
+use lateen_init::{nftables, rules};
 
 /// What the injector asks for by default.
 const DEFAULT: &str = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020";
@@ -120,6 +120,26 @@ fn rules_are_as_reviewed() {
             description => format!("{flags} {environment:?}"),
         }, {
             insta::assert_snapshot!(*name, format!("{v4}{v6}"));
+        });
+    }
+}
+
+/// The same rules are the same in both languages; here is what each option looks like in that of nft.
+#[test]
+fn rules_of_nftables_are_as_reviewed() {
+    for (name, flags, environment) in CASES {
+        let options = options(flags, environment);
+        let text = Family::ALL.map(|family| {
+            let rules = rules::build(&options, family);
+            format!("# {family}\n{}", nftables::text::write(&rules, family))
+        });
+        insta::with_settings!({
+            snapshot_path => "goldens/nftables",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+            description => format!("{flags} {environment:?}"),
+        }, {
+            insta::assert_snapshot!(*name, text.concat());
         });
     }
 }

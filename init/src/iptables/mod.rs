@@ -11,7 +11,7 @@ mod state;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use failure::{Failure, Meaning};
+pub(crate) use state::OURS;
 pub use state::State;
 
 use crate::family::Family;
@@ -78,9 +79,18 @@ impl Iptables {
             Variant::Nft if legacy_in_use(family) => Variant::Legacy,
             Variant::Nft => return None,
         };
-        let other = Self::find(family, Some(other))?;
-        let state = other.state().ok().filter(|state| !state.is_empty())?;
-        Some((other, state))
+        Self::of_variant_with_rules(family, other)
+    }
+
+    /// The programs of the legacy kind, if they see rules of ours.
+    pub fn legacy_leftovers(family: Family) -> Option<(Self, State)> {
+        legacy_in_use(family).then(|| Self::of_variant_with_rules(family, Variant::Legacy))?
+    }
+
+    fn of_variant_with_rules(family: Family, variant: Variant) -> Option<(Self, State)> {
+        let iptables = Self::find(family, Some(variant))?;
+        let state = iptables.state().ok().filter(|state| !state.is_empty())?;
+        Some((iptables, state))
     }
 
     /// The programs of the legacy kind, if the nft kind failed for want of something in the kernel.

@@ -13,7 +13,7 @@ use super::text;
 use crate::rules::{Action, Hook, Ruleset};
 
 /// What the names of our chains begin with.
-const OURS: &str = "ISTIO_";
+pub(crate) const OURS: &str = "ISTIO_";
 
 /// Our part of all tables. Tables without any are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

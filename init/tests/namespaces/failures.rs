@@ -39,6 +39,7 @@ impl Programs {
     fn command(&self) -> Command {
         let mut command = program();
         command.env("PATH", self.0.path()).args(DEFAULT);
+        command.args(["--backend", "iptables"]);
         command
     }
 }

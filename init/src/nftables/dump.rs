@@ -1,0 +1,190 @@
+//! What the kernel holds: our tables whole, and what iptables programs made of ours in tables of
+//! theirs.
+
+use super::expression::{self, Expression, Verdict};
+use super::state::{ChainState, State};
+use super::{Failure, Hook, table_name};
+use crate::family::Family;
+use crate::iptables::OURS;
+use crate::netlink::message::{Answer, Attributes, DUMP, Request, attribute, network_number, text};
+use crate::netlink::socket::Socket;
+use crate::rules::Table;
+
+/// The part of netfilter that is nf_tables, in the upper half of a kind of message.
+pub(super) const NF_TABLES: u16 = 10 << 8;
+const GET_TABLES: u16 = NF_TABLES | 1;
+const GET_CHAINS: u16 = NF_TABLES | 4;
+const GET_RULES: u16 = NF_TABLES | 7;
+const GET_GENERATION: u16 = NF_TABLES | 16;
+/// The fixed part of every message: family, version, and a number that batches use.
+pub(super) const FIXED: usize = 4;
+/// The policy of a chain that lets packets pass.
+const ACCEPT: u32 = 1;
+
+/// What there was at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    /// The number of changes there were before; another change makes another number.
+    pub(super) generation: u32,
+    /// Our tables.
+    pub(super) state: State,
+    /// What iptables programs made of ours.
+    pub(super) leftovers: Vec<Leftover>,
+}
+
+/// Something of ours in a table of the iptables programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leftover {
+    pub(super) family: Family,
+    pub(super) table: Table,
+    /// The chain it is, or is in.
+    pub(super) chain: String,
+    /// The handle of a jump to a chain of ours; `None` for such a chain itself.
+    pub(super) jump: Option<Vec<u8>>,
+}
+
+/// Reads what there is.
+///
+/// # Errors
+/// When the kernel does not say, or something changes meanwhile.
+pub(super) fn read(socket: &Socket) -> Result<Snapshot, Failure> {
+    let mut snapshot = Snapshot {
+        generation: generation(socket)?,
+        ..Snapshot::default()
+    };
+    let mut of_interest = false;
+    dump(socket, GET_TABLES, |family, attributes| {
+        of_interest |= snapshot.add_table(family, attributes).is_some();
+    })?;
+    if of_interest {
+        dump(socket, GET_CHAINS, |family, attributes| {
+            snapshot.add_chain(family, attributes);
+        })?;
+        dump(socket, GET_RULES, |family, attributes| {
+            snapshot.add_rule(family, attributes);
+        })?;
+    }
+    if generation(socket)? == snapshot.generation {
+        Ok(snapshot)
+    } else {
+        Err(Failure::of_reading(std::io::ErrorKind::Interrupted.into()))
+    }
+}
+
+fn generation(socket: &Socket) -> Result<u32, Failure> {
+    let mut generation = 0;
+    let request = Request {
+        kind: GET_GENERATION,
+        flags: crate::netlink::message::ACKNOWLEDGE,
+        body: Attributes::after(&[0; FIXED]),
+    };
+    let read = |answer: Answer<'_>| {
+        let attributes = answer.body.get(FIXED..).unwrap_or_default();
+        generation = network_number(attributes, 1).unwrap_or_default();
+    };
+    socket.ask(&request, read).map_err(Failure::of_reading)?;
+    Ok(generation)
+}
+
+/// Asks for all there is of something, in all families, and hands over what is in ours.
+fn dump(socket: &Socket, kind: u16, mut each: impl FnMut(Family, &[u8])) -> Result<(), Failure> {
+    let request = Request {
+        kind,
+        flags: DUMP,
+        body: Attributes::after(&[0; FIXED]),
+    };
+    let read = |answer: Answer<'_>| {
+        let Some((fixed, attributes)) = answer.body.split_at_checked(FIXED) else {
+            return;
+        };
+        let families = Family::ALL.into_iter();
+        for family in families.filter(|family| fixed.first() == Some(&family.number())) {
+            each(family, attributes);
+        }
+    };
+    socket.ask(&request, read).map_err(Failure::of_reading)
+}
+
+/// Whose a table is.
+enum Owner {
+    Us(Table),
+    Iptables(Table),
+}
+
+fn owner(name: &str) -> Option<Owner> {
+    Table::ALL.into_iter().find_map(|table| match name {
+        _ if name == table_name(table) => Some(Owner::Us(table)),
+        _ if name == table.name() => Some(Owner::Iptables(table)),
+        _ => None,
+    })
+}
+
+impl Snapshot {
+    /// `None` if there can be nothing of ours in it.
+    fn add_table(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
+        if let Owner::Us(table) = owner(text(attributes, 1)?)? {
+            let state = self.state.tables.entry((family, table)).or_default();
+            state.flags = network_number(attributes, 2).unwrap_or_default();
+        }
+        Some(())
+    }
+
+    fn add_chain(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
+        let chain = text(attributes, 3)?.to_owned();
+        match owner(text(attributes, 1)?)? {
+            Owner::Us(table) => {
+                let table = self.state.tables.get_mut(&(family, table))?;
+                table.chains.insert(chain, read_chain(attributes));
+            }
+            Owner::Iptables(table) if chain.starts_with(OURS) => self.leftovers.push(Leftover {
+                family,
+                table,
+                chain,
+                jump: None,
+            }),
+            Owner::Iptables(_) => {}
+        }
+        Some(())
+    }
+
+    fn add_rule(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
+        let chain = text(attributes, 2)?;
+        let expressions = expression::read(attribute(attributes, 4).unwrap_or_default());
+        match owner(text(attributes, 1)?)? {
+            Owner::Us(table) => {
+                let table = self.state.tables.get_mut(&(family, table))?;
+                table.chains.get_mut(chain)?.rules.push(expressions);
+            }
+            Owner::Iptables(table) if !chain.starts_with(OURS) && jumps_to_us(&expressions) => {
+                self.leftovers.push(Leftover {
+                    family,
+                    table,
+                    chain: chain.to_owned(),
+                    jump: Some(attribute(attributes, 3)?.to_vec()),
+                });
+            }
+            Owner::Iptables(_) => {}
+        }
+        Some(())
+    }
+}
+
+fn read_chain(attributes: &[u8]) -> ChainState {
+    let hook = attribute(attributes, 4).and_then(|hook| {
+        Some(Hook {
+            kind: text(attributes, 7)?.to_owned(),
+            number: network_number(hook, 1)?,
+            priority: network_number(hook, 2)?.cast_signed(),
+        })
+    });
+    ChainState {
+        hook,
+        policy: network_number(attributes, 5).filter(|policy| *policy != ACCEPT),
+        rules: Vec::new(),
+    }
+}
+
+fn jumps_to_us(expressions: &[Expression]) -> bool {
+    let is_jump = |it: &Expression| matches!(it, Expression::Verdict(Verdict::Jump(chain)) if chain.starts_with(OURS));
+    expressions.iter().any(is_jump)
+}
