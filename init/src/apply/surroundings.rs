@@ -51,20 +51,20 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn read(family: Family, wanted: Option<MarkedRoute>) -> Result<Self, Error> {
-        let before = route::ours(family).map_err(|cause| failed("read", family, cause))?;
         Ok(Self {
             family,
-            before,
+            before: ours(family)?,
             wanted,
         })
     }
 
-    fn make(&self, wanted: &[MarkedRoute], unwanted: &[MarkedRoute]) -> Result<(), Error> {
+    /// From those that are there to those that are wanted.
+    fn make(&self, wanted: &[MarkedRoute], there: &[MarkedRoute]) -> Result<(), Error> {
         for route in wanted {
-            let added = route.add(self.family);
+            let added = route.add(self.family, there.contains(route));
             added.map_err(|cause| failed("add", self.family, cause))?;
         }
-        for route in unwanted.iter().filter(|route| !wanted.contains(route)) {
+        for route in there.iter().filter(|route| !wanted.contains(route)) {
             let removed = route.remove(self.family);
             removed.map_err(|cause| failed("remove", self.family, cause))?;
         }
@@ -78,8 +78,12 @@ impl Step for Route {
     }
 
     fn take_back(&mut self) -> Result<(), Error> {
-        self.make(&self.before, self.wanted.as_slice())
+        self.make(&self.before, &ours(self.family)?)
     }
+}
+
+fn ours(family: Family) -> Result<Vec<MarkedRoute>, Error> {
+    route::ours(family).map_err(|cause| failed("read", family, cause))
 }
 
 fn failed(attempt: &'static str, family: Family, cause: std::io::Error) -> Error {

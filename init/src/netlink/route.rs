@@ -74,24 +74,24 @@ pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
 }
 
 impl MarkedRoute {
-    /// Makes the route, and then the rule that leads to it. What is there already is left.
+    /// Makes the route, and then the rule that leads to it unless it is there: the kernel would make a
+    /// second one.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub(crate) fn add(self, family: Family) -> io::Result<()> {
+    pub(crate) fn add(self, family: Family, rule_is_there: bool) -> io::Result<()> {
         let socket = Socket::route()?;
-        for (kind, body) in [
-            (NEW_ROUTE, self.route(family)?),
-            (NEW_RULE, self.rule(family)),
-        ] {
-            let request = Request {
-                kind,
-                flags: CREATE,
-                body,
-            };
-            unless(Errno::EEXIST, socket.change(&request))?;
+        let request = |kind, body| Request {
+            kind,
+            flags: CREATE,
+            body,
+        };
+        let route = request(NEW_ROUTE, self.route(family)?);
+        unless(Errno::EEXIST, socket.change(&route))?;
+        if rule_is_there {
+            return Ok(());
         }
-        Ok(())
+        socket.change(&request(NEW_RULE, self.rule(family)))
     }
 
     /// Removes the rule, and then the route. What is not there is not missed.

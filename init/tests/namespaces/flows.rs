@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::harness::flow::Place::{Application, InboundProxy, OutboundProxy, Outside};
 use super::harness::world::{address, host};
-use super::harness::{APPLICATION, DEFAULT, Flow, PROXY, Place, VARIANTS, World};
+use super::harness::{APPLICATION, DEFAULT, Flow, MEANS, PROXY, Place, World};
 
 /// Starts a flow of a user and group of the pod.
 fn by(id: u32) -> Cell {
@@ -83,10 +83,10 @@ fn check(world: &World, context: &str, cells: &[Expected]) {
 
 /// Checks the cells under these flags, with each kind of iptables.
 fn check_flags(flags: &[&str], cells: &[Expected]) {
-    for variant in VARIANTS {
+    for means in MEANS {
         let world = World::new();
-        world.program(&[flags, &["--force-iptables-binary", variant]].concat());
-        check(&world, &format!("{variant} {flags:?}"), cells);
+        world.program(&[flags, means].concat());
+        check(&world, &format!("{means:?} {flags:?}"), cells);
     }
 }
 
@@ -140,11 +140,11 @@ fn without_rules_nothing_is_redirected() {
 
 #[test]
 fn after_cleaning_up_nothing_is_redirected() {
-    for variant in VARIANTS {
+    for means in MEANS {
         let world = World::new();
-        world.program(&[DEFAULT, &["--force-iptables-binary", variant]].concat());
+        world.program(&[DEFAULT, means].concat());
         world.program(&["--cleanup-only"]);
-        check(&world, variant, &WITHOUT_RULES);
+        check(&world, &format!("{means:?}"), &WITHOUT_RULES);
     }
 }
 
@@ -174,9 +174,9 @@ fn outbound_connections_go_to_the_proxy() {
 /// The kernel must find the second connection another port on the way, or they would be one.
 #[test]
 fn connections_from_the_same_port_are_told_apart() {
-    for variant in VARIANTS {
+    for means in MEANS {
         let world = World::new();
-        world.program(&[DEFAULT, &["--force-iptables-binary", variant]].concat());
+        world.program(&[DEFAULT, means].concat());
         for (source, destinations) in [
             (
                 "10.77.0.2:40000",
@@ -453,18 +453,12 @@ fn several_users_and_groups_may_be_the_proxys() {
 
 #[test]
 fn the_proxy_may_listen_elsewhere() {
-    for variant in VARIANTS {
+    for means in MEANS {
         let world = World::with_captures(16001, 16006);
         let flags = [
             "-p", "16001", "-z", "16006", "-e", "9090", "-u", "1337", "-i", "*", "-b", "*",
         ];
-        world.program(
-            &[
-                &flags[..],
-                &["--force-iptables-binary", variant, "--drop-invalid"],
-            ]
-            .concat(),
-        );
+        world.program(&[&flags[..], means, &["--drop-invalid"]].concat());
         let cells = [
             (by(APPLICATION), "198.51.100.7:8080", Some(OutboundProxy)),
             (by(APPLICATION), "[2001:db8::7]:8080", Some(OutboundProxy)),
@@ -472,7 +466,7 @@ fn the_proxy_may_listen_elsewhere() {
             (from_outside(), "10.77.0.2:9090", Some(Application)),
             (by(PROXY), "[fd77::2]:9090", Some(Application)),
         ];
-        check(&world, variant, &cells);
+        check(&world, &format!("{means:?}"), &cells);
     }
 }
 
@@ -525,9 +519,9 @@ fn datagrams_are_left_alone() {
 
 #[test]
 fn connections_that_are_open_live_on_when_rules_are_replaced() {
-    for variant in VARIANTS {
+    for means in MEANS {
         let world = World::new();
-        let flags = |more: &[&'static str]| [more, &["--force-iptables-binary", variant]].concat();
+        let flags = |more: &[&'static str]| [more, means].concat();
         world.program(&flags(DEFAULT));
         let server = world
             .outside

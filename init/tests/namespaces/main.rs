@@ -1,5 +1,5 @@
-//! The program against the real kernel, in network namespaces of its own. Needs root, iproute2 and
-//! iptables of both kinds; a test that cannot run fails and says what is missing.
+//! The program against the real kernel, in network namespaces of its own. Needs root, iproute2,
+//! iptables of both kinds and nft; a test that cannot run fails and says what is missing.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +9,12 @@
     reason = "tests fail by panicking"
 )]
 
+mod dns;
 mod failures;
 mod flows;
 mod harness;
+mod matrix;
+mod nftables;
+mod oracle;
 mod state;
+mod tproxy;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use socket2::{Domain, Socket, Type};
 
@@ -24,6 +25,8 @@ pub(crate) enum Place {
     OutboundProxy,
     /// The proxy's inbound port.
     InboundProxy,
+    /// The proxy's name server.
+    DnsProxy,
     /// A port of the application, or of the proxy, that was connected to directly.
     Application,
     /// A server that is not in the pod.
@@ -37,6 +40,8 @@ pub(crate) struct Arrival {
     pub(crate) place: Place,
     /// Where it was meant to go.
     pub(crate) original: SocketAddr,
+    /// Where it came from.
+    pub(crate) peer: SocketAddr,
 }
 
 /// A connection to be made.
@@ -98,6 +103,7 @@ impl Listeners {
                     return Some(Arrival {
                         place: *place,
                         original: original(&accepted),
+                        peer: accepted.peer_addr().unwrap().as_socket().unwrap(),
                     });
                 }
             }
@@ -165,6 +171,8 @@ fn listen(address: SocketAddr) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // What TPROXY hands over has any address; for all else it makes no difference.
+    setsockopt(&socket, sockopt::IpTransparent, &true)?;
     socket.bind(&address.into())?;
     socket.listen(64)?;
     socket.set_nonblocking(true)?;

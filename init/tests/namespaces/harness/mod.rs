@@ -32,6 +32,13 @@ pub(crate) const DEFAULT: &[&str] = &[
 /// Both kinds of iptables.
 pub(crate) const VARIANTS: [&str; 2] = ["nft", "legacy"];
 
+/// Everything that can program the kernel: flags that choose it.
+pub(crate) const MEANS: [&[&str]; 3] = [
+    &["--force-iptables-binary", "nft"],
+    &["--force-iptables-binary", "legacy"],
+    &["--backend", "nftables"],
+];
+
 /// The user of an application.
 pub(crate) const APPLICATION: u32 = 1000;
 /// The user and group of the proxy.

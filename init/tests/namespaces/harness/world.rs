@@ -69,6 +69,7 @@ impl World {
         let mut listeners = Listeners::default();
         listeners.add(&pod, Place::OutboundProxy, &[outbound]);
         listeners.add(&pod, Place::InboundProxy, &[inbound]);
+        listeners.add(&pod, Place::DnsProxy, &[15053]);
         listeners.add(&pod, Place::Application, &SERVED);
         listeners.add(&outside, Place::Outside, &SERVED);
         Self {
@@ -88,6 +89,13 @@ impl World {
             output.status
         );
         said
+    }
+
+    /// Runs the program in the pod with these variables; it must succeed.
+    pub(crate) fn program_with(&self, flags: &[&str], environment: &[(&str, &str)]) {
+        let mut command = program();
+        self.pod
+            .succeed(command.args(flags).envs(environment.iter().copied()));
     }
 
     /// Runs the program in the pod.

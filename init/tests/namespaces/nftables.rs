@@ -1,0 +1,307 @@
+//! nf_tables over netlink: what is in the kernel decides what is done, and the tool of nf_tables sees
+//! what was meant.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::harness::world::program;
+use super::harness::{DEFAULT, Namespace, VARIANTS};
+
+const NATIVE: &[&str] = &["--backend", "nftables"];
+
+/// Options that make every kind of rule.
+const EVERYTHING: &[&[&str]] = &[
+    DEFAULT,
+    &[
+        "-u",
+        "1337,7",
+        "-g",
+        "1338",
+        "-m",
+        "TPROXY",
+        "-b",
+        "8080,9090",
+        "-c",
+        "eth1,tun+",
+    ],
+    &[
+        "-m",
+        "TPROXY",
+        "-b",
+        "*",
+        "-i",
+        "10.0.0.0/8,172.16.0.0/12,10.1.2.3,fd00::/7,fd00::/64",
+    ],
+    &[
+        "-i",
+        "*",
+        "-x",
+        "0.0.0.0/1,10.96.0.0/16",
+        "--redirect-dns",
+        "--capture-all-dns",
+    ],
+    &[
+        "-k",
+        "net1,net2",
+        "-i",
+        "10.0.0.0/9",
+        "-q",
+        "5000",
+        "-o",
+        "25",
+        "--drop-invalid",
+    ],
+];
+
+fn run(namespace: &Namespace, flags: &[&str]) -> String {
+    let output = namespace.output(program().args(flags));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{flags:?}: {said}");
+    said
+}
+
+/// What `nft` sees.
+fn ruleset(namespace: &Namespace, flags: &[&str]) -> String {
+    namespace.succeed(Command::new("nft").args(flags).args(["list", "ruleset"]))
+}
+
+/// Has `nft` run a script.
+fn nft(namespace: &Namespace, script: &str) {
+    namespace.succeed(Command::new("nft").arg(script));
+}
+
+#[test]
+fn no_program_is_needed() {
+    let namespace = Namespace::new();
+    let nothing = tempfile::tempdir().unwrap();
+    for flags in [NATIVE, &["--native-nftables"], &[]] {
+        let mut command = program();
+        command
+            .args(DEFAULT)
+            .args(flags)
+            .env("PATH", nothing.path());
+        namespace.succeed(&mut command);
+        assert!(ruleset(&namespace, &[]).contains("redirect to :15001"));
+        run(&namespace, &["--cleanup-only"]);
+        assert_eq!(ruleset(&namespace, &[]).matches("istio").count(), 0);
+    }
+}
+
+#[test]
+fn applied_twice_the_second_time_changes_nothing() {
+    for flags in EVERYTHING {
+        let namespace = Namespace::new();
+        let flags = [*flags, NATIVE].concat();
+        assert!(run(&namespace, &flags).contains("in place now"));
+        let refused = namespace.enter(|| std::net::TcpStream::connect("127.0.0.1:15090"));
+        assert!(refused.is_err());
+        let before = ruleset(&namespace, &["-a"]);
+        assert!(run(&namespace, &flags).contains("in place already"));
+        assert_eq!(ruleset(&namespace, &["-a"]), before);
+        run(&namespace, &[&flags[..], &["--force-apply"]].concat());
+        assert_ne!(ruleset(&namespace, &["-a"]), before, "forced");
+    }
+}
+
+/// `nft` makes of the dry run's text exactly the expressions that we make.
+#[test]
+fn a_dry_run_is_what_is_applied() {
+    for flags in EVERYTHING {
+        let namespace = Namespace::new();
+        let flags = [*flags, NATIVE].concat();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut command = program();
+        command
+            .args(&flags)
+            .arg("--dry-run")
+            .env("DRY_RUN_FILE_PATH", file.path());
+        let printed = namespace.succeed(&mut command);
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), printed);
+        assert_eq!(ruleset(&namespace, &[]), "");
+        namespace.succeed(Command::new("nft").arg("-f").arg(file.path()));
+        let said = run(&namespace, &flags);
+        assert!(said.contains("in place already"), "{said}\n{printed}");
+    }
+}
+
+#[test]
+fn other_peoples_tables_stay_as_they_are() {
+    let namespace = Namespace::new();
+    nft(
+        &namespace,
+        "table inet theirs { set s { type ipv4_addr; elements = { 10.0.0.1 }; }; chain c { type filter hook input priority 0; ip saddr @s limit rate 5/second counter drop; }; }",
+    );
+    nft(
+        &namespace,
+        "table ip nat { chain OUTPUT { type nat hook output priority -100; tcp dport 7 redirect to :8; }; chain THEIRS { }; }",
+    );
+    nft(
+        &namespace,
+        "table inet istio-proxy-nat { chain istio-output { }; }",
+    );
+    let before = ruleset(&namespace, &["-a"]);
+    for flags in EVERYTHING {
+        run(&namespace, &[*flags, NATIVE].concat());
+        let now = ruleset(&namespace, &["-a"]);
+        assert!(now.starts_with(before.trim_end()), "{now}");
+    }
+    run(&namespace, &["--cleanup-only"]);
+    assert_eq!(ruleset(&namespace, &["-a"]), before);
+}
+
+#[test]
+fn state_that_was_tampered_with_is_repaired() {
+    let namespace = Namespace::new();
+    let flags = [DEFAULT, NATIVE].concat();
+    run(&namespace, &flags);
+    let sound = ruleset(&namespace, &[]);
+    for family in ["ip", "ip6"] {
+        let table = format!("{family} istio-proxy-nat");
+        for tampering in [
+            format!("insert rule {table} istio-output tcp dport 80 counter return"),
+            format!("add rule {table} istio-redirect limit rate 5/second counter drop"),
+            format!("flush chain {table} istio-inbound"),
+            format!("flush chain {table} output"),
+            format!("add rule {table} output counter jump istio-output"),
+            format!("add chain {table} istio-old"),
+            format!("add chain {table} late {{ type nat hook postrouting priority 0; }}"),
+            format!("add chain {table} output {{ policy drop; }}"),
+            format!("add table {table} {{ flags dormant; }}"),
+            format!("delete table {table}"),
+            format!("flush ruleset; add table {table}"),
+        ] {
+            nft(&namespace, &tampering);
+            assert_ne!(ruleset(&namespace, &[]), sound, "{tampering}");
+            let said = run(&namespace, &flags);
+            assert!(said.contains("in place now"), "{tampering}: {said}");
+            let now = ruleset(&namespace, &["-s"]);
+            assert_eq!(now, ruleset_without_counters(&sound), "{tampering}");
+        }
+    }
+}
+
+fn ruleset_without_counters(ruleset: &str) -> String {
+    ruleset.replace(" packets 0 bytes 0", "")
+}
+
+#[test]
+fn rules_of_other_means_go_when_new_ones_come() {
+    for variant in VARIANTS {
+        let namespace = Namespace::new();
+        let iptables = [DEFAULT, &["--force-iptables-binary", variant]].concat();
+        let everything = [EVERYTHING[3], &["--force-iptables-binary", variant]].concat();
+        let theirs = "*nat\n:THEIRS - [0:0]\n-A OUTPUT -p tcp -m tcp --dport 7 -j THEIRS\nCOMMIT\n";
+        namespace.restore("iptables", variant, theirs);
+        for flags in [&iptables, &everything] {
+            run(&namespace, flags);
+            assert!(namespace.saved(variant).contains("ISTIO_OUTPUT"));
+            run(&namespace, &[DEFAULT, NATIVE].concat());
+            let saved = namespace.saved(variant);
+            assert!(!saved.contains("ISTIO_"), "{variant}:\n{saved}");
+            assert!(saved.contains("--dport 7 -j THEIRS"), "{variant}:\n{saved}");
+            assert_eq!(
+                ruleset(&namespace, &[])
+                    .matches("table ip6 istio-proxy")
+                    .count(),
+                1
+            );
+            run(&namespace, flags);
+            assert_eq!(ruleset(&namespace, &[]).matches("istio-").count(), 0);
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_point_both_families_are_whole_or_empty() {
+    let reference = Namespace::new();
+    let flags = [DEFAULT, NATIVE].concat();
+    run(&reference, &flags);
+    let whole = ruleset(&reference, &[]);
+    let mut killed = 0;
+    for step in 0..40 {
+        let namespace = Namespace::new();
+        let mut command = program();
+        command.args(&flags).stderr(Stdio::null());
+        let mut child = namespace.enter(|| command.spawn().unwrap());
+        // The point in time is the very input of this test, not a way to wait for anything.
+        thread::sleep(Duration::from_micros(100 * step));
+        child.kill().unwrap();
+        killed += i32::from(child.wait().unwrap().signal() == Some(9));
+        let found = ruleset(&namespace, &[]);
+        assert!(found.is_empty() || found == whole, "step {step}:\n{found}");
+        run(&namespace, &flags);
+        assert_eq!(ruleset(&namespace, &[]), whole, "step {step}");
+    }
+    assert!(killed > 0, "no run was killed before its end");
+}
+
+#[test]
+fn changes_of_others_at_the_same_moment_are_not_lost() {
+    let namespace = Namespace::new();
+    let flags = [DEFAULT, NATIVE].concat();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for index in 0..40 {
+                nft(&namespace, &format!("add table inet theirs{index}"));
+            }
+        });
+        for _ in 0..10 {
+            run(&namespace, &flags);
+            run(&namespace, &["--cleanup-only", "--backend", "nftables"]);
+        }
+    });
+    assert_eq!(
+        ruleset(&namespace, &[])
+            .matches("table inet theirs")
+            .count(),
+        40
+    );
+}
+
+#[test]
+fn without_the_capability_it_says_so() {
+    // A user namespace has all capabilities, but not over a network namespace that it does not own.
+    let namespace = Namespace::new();
+    let mut command = Command::new("unshare");
+    command.args([
+        "--user",
+        "--map-root-user",
+        env!("CARGO_BIN_EXE_lateen-init"),
+    ]);
+    let output = namespace.output(command.args(DEFAULT).args(NATIVE));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("error: Cannot read the packet rules in nf_tables"),
+        "{said}"
+    );
+    assert!(said.contains("NET_ADMIN"), "{said}");
+    assert_eq!(ruleset(&namespace, &[]), "");
+}
+
+#[test]
+fn many_networks_are_no_obstacle() {
+    let namespace = Namespace::new();
+    let networks: Vec<_> = (0..2000)
+        .map(|it| format!("10.{}.{}.0/24", it / 256, it % 256))
+        .collect();
+    let networks = networks.join(",");
+    let flags = ["-u", "1337", "-i", &networks, NATIVE[0], NATIVE[1]];
+    assert!(run(&namespace, &flags).contains("in place now"));
+    assert!(run(&namespace, &flags).contains("in place already"));
+}
+
+#[test]
+fn the_whole_run_is_quick() {
+    // The budget is 3 ms; ten times that leaves room for a busy machine and a debug build.
+    let fastest = (0..5).map(|_| {
+        let namespace = Namespace::new();
+        let begin = Instant::now();
+        run(&namespace, &[DEFAULT, NATIVE].concat());
+        begin.elapsed()
+    });
+    let fastest = fastest.min().unwrap();
+    assert!(fastest < Duration::from_millis(30), "{fastest:?}");
+}

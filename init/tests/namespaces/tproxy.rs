@@ -1,0 +1,195 @@
+//! TPROXY mode as the proxy lives in it: it gets connections with the addresses of both ends, and
+//! hands them on from the client's address.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::unistd::{Gid, setfsgid};
+use socket2::{Domain, Socket, Type};
+
+use super::harness::world::{address, program};
+use super::harness::{Flow, MEANS, Namespace, PROXY, Place, World};
+
+const TPROXY: &[&str] = &[
+    "-u",
+    "1337",
+    "-m",
+    "TPROXY",
+    "-i",
+    "*",
+    "-b",
+    "*",
+    "-d",
+    "15090,15021",
+];
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(5));
+
+#[test]
+fn the_application_sees_the_address_of_the_client() {
+    for means in MEANS {
+        for (client, pod) in [
+            ("10.77.0.1", "10.77.0.2:7070"),
+            ("fd77::1", "[fd77::2]:7070"),
+        ] {
+            let world = World::new();
+            world.program(&[TPROXY, means].concat());
+            let pod_address = address(pod);
+            let application = world.pod.enter(|| TcpListener::bind(pod_address).unwrap());
+            // The world's listener is the proxy; what follows is one that hands a connection on.
+            let client = SocketAddr::new(client.parse().unwrap(), 40001);
+            let to_application = world.pod.enter(|| hand_on(client, pod_address));
+            let (from_proxy, peer) = application.accept().unwrap();
+            assert_eq!(peer, client, "{means:?}");
+            exchange(&to_application, &from_proxy);
+            exchange(&from_proxy, &to_application);
+
+            let flow = Flow {
+                from_outside: true,
+                uid: 0,
+                gid: 0,
+                source: Some(SocketAddr::new(client.ip(), 40002)),
+                to: pod_address,
+            };
+            let arrival = world.arrival(&flow).unwrap();
+            assert_eq!(arrival.place, Place::InboundProxy, "{means:?}");
+            assert_eq!(
+                (arrival.peer, arrival.original),
+                (flow.source.unwrap(), pod_address)
+            );
+        }
+    }
+}
+
+/// Connects to the application as the proxy does: as root of the proxy's group, from the address of
+/// somebody else, with the mark.
+fn hand_on(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    setfsgid(Gid::from_raw(PROXY));
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    setsockopt(&socket, sockopt::IpTransparent, &true).unwrap();
+    socket.set_mark(1337).unwrap();
+    socket.bind(&from.into()).unwrap();
+    socket
+        .connect_timeout(&to.into(), Duration::from_secs(5))
+        .unwrap();
+    socket.into()
+}
+
+fn exchange(mut from: &TcpStream, mut to: &TcpStream) {
+    to.set_read_timeout(PATIENCE).unwrap();
+    let sent = vec![7; 100_000];
+    let mut heard = vec![0; sent.len()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| from.write_all(&sent).unwrap());
+        to.read_exact(&mut heard).unwrap();
+    });
+    assert_eq!(heard, sent);
+}
+
+#[test]
+fn what_the_proxy_does_not_take_is_not_for_the_application() {
+    for means in MEANS {
+        let world = World::with_captures(15001, 16006);
+        // Nobody listens on 15006.
+        world.program(&[TPROXY, means].concat());
+        for to in ["10.77.0.2:8080", "[fd77::2]:8080"] {
+            let to = address(to);
+            let flow = Flow {
+                from_outside: true,
+                uid: 0,
+                gid: 0,
+                source: None,
+                to,
+            };
+            assert_eq!(world.arrival(&flow), None, "{means:?}");
+        }
+    }
+}
+
+/// Rules and routes of both families, for marked packets.
+fn routing(namespace: &Namespace, table: &str) -> String {
+    let said = ["-4", "-6"].map(|family| {
+        let rules = namespace.succeed(Command::new("ip").args([family, "rule"]));
+        let mut command = Command::new("ip");
+        let routes = namespace.output(command.args([family, "route", "show", "table", table]));
+        let marked = rules.lines().filter(|line| line.contains("fwmark"));
+        let marked: String = marked.map(|line| format!("{line}\n")).collect();
+        marked + &String::from_utf8_lossy(&routes.stdout)
+    });
+    said.concat()
+}
+
+#[test]
+fn marked_packets_have_a_route_as_long_as_there_is_tproxy() {
+    for means in MEANS {
+        let namespace = Namespace::new();
+        let run = |flags: &[&str]| {
+            let mut command = program();
+            namespace.succeed(command.args([flags, means].concat()));
+        };
+        // A rule of somebody else for the same table, which is to stay.
+        namespace.ip("rule add fwmark 0x99 lookup 133");
+        let before = routing(&namespace, "133");
+        run(TPROXY);
+        let with_ours = routing(&namespace, "133");
+        assert_eq!(
+            with_ours.matches("fwmark 0x539 lookup 133").count(),
+            2,
+            "{with_ours}"
+        );
+        assert_eq!(
+            with_ours.matches("local default dev lo").count(),
+            2,
+            "{with_ours}"
+        );
+        run(TPROXY);
+        assert_eq!(
+            routing(&namespace, "133"),
+            with_ours,
+            "applied twice, {means:?}"
+        );
+        namespace.ip("-6 rule delete fwmark 0x539 lookup 133");
+        run(TPROXY);
+        assert_eq!(routing(&namespace, "133"), with_ours, "repaired, {means:?}");
+        run(&[TPROXY, &["-t", "7", "-r", "99"]].concat());
+        let moved = routing(&namespace, "99");
+        assert_eq!(moved.matches("fwmark 0x7 lookup 99").count(), 2, "{moved}");
+        assert_eq!(moved.matches("local default dev lo").count(), 2, "{moved}");
+        assert!(!moved.contains("0x539"), "{moved}");
+        run(&["-u", "1337", "-i", "*"]);
+        assert_eq!(routing(&namespace, "133"), before, "no TPROXY, {means:?}");
+        run(TPROXY);
+        run(&["--cleanup-only"]);
+        assert_eq!(routing(&namespace, "133"), before, "cleaned up, {means:?}");
+    }
+}
+
+#[test]
+fn routes_are_taken_back_when_rules_fail() {
+    let namespace = Namespace::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command
+        .args(TPROXY)
+        .args(["--backend", "iptables"])
+        .env("PATH", folder.path());
+    assert!(!namespace.output(&mut command).status.success());
+    assert_eq!(routing(&namespace, "133"), "");
+    // Reading goes well, changing does not.
+    for name in ["iptables-nft-save", "ip6tables-nft-save"] {
+        std::os::unix::fs::symlink("/bin/true", folder.path().join(name)).unwrap();
+    }
+    for name in ["iptables-nft-restore", "ip6tables-nft-restore"] {
+        std::os::unix::fs::symlink("/bin/false", folder.path().join(name)).unwrap();
+    }
+    let output = namespace.output(&mut command);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("Cannot change the IPv4 packet rules"),
+        "{said}"
+    );
+    assert_eq!(routing(&namespace, "133"), "");
+}
