@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::harness::world::program;
-use super::harness::{DEFAULT, Namespace, PROXY, World};
+use super::harness::{DEFAULT, MEANS, Namespace, PROXY, World};
 
 /// A folder to be the whole PATH: programs as they are, and stand-ins.
 struct Programs(TempDir);
@@ -100,6 +100,14 @@ fn assert_untouched(namespace: &Namespace) {
 #[test]
 fn without_the_capability_it_says_so() {
     let namespace = dual_stack();
+    let mut command = Command::new(which("setpriv"));
+    command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
+    command.arg(env!("CARGO_BIN_EXE_lateen-init")).args(DEFAULT);
+    let message = error(
+        &namespace.output(command.args(["--backend", "nftables"])),
+        1,
+    );
+    assert_says(&message, &["CAP_NET_ADMIN"]);
     let mut command = Command::new(which("setpriv"));
     command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
     command.arg(env!("CARGO_BIN_EXE_lateen-init")).args(DEFAULT);
@@ -246,6 +254,45 @@ fn a_kernel_without_what_nft_needs_gets_legacy_rules_whole() {
     namespace.succeed(&mut programs.command());
     assert!(namespace.saved("legacy").contains("-s 127.0.0.6/32"));
     assert!(!namespace.saved("nft").contains("127.0.0.6/32"));
+}
+
+/// Unless told otherwise, what iptables cannot do is done over netlink.
+#[test]
+fn a_kernel_without_what_iptables_needs_gets_rules_of_nf_tables() {
+    let unsupported = "echo 'Warning: Extension owner revision 0 not supported, missing kernel module?' >&2; exit 1";
+    let programs = NFT.iter().filter(|name| name.ends_with("restore"));
+    let programs = programs.fold(Programs::real(&NFT), |it, name| {
+        it.stand_in(name, unsupported)
+    });
+    let namespace = dual_stack();
+    let mut command = programs.command();
+    let output = namespace.output(command.args(["--backend", "auto"]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_says(
+        &said,
+        &[
+            "missing kernel module",
+            "Trying nf_tables",
+            "in place now (nf_tables)",
+        ],
+    );
+    let ruleset = namespace.succeed(Command::new("nft").args(["list", "ruleset"]));
+    assert_eq!(
+        ruleset.matches("redirect to :15001").count(),
+        2,
+        "{ruleset}"
+    );
+
+    // What is wrong otherwise is no reason to try anything else.
+    let locked = "echo 'Another app is currently holding the xtables lock' >&2; exit 4";
+    let programs = NFT.iter().filter(|name| name.ends_with("restore"));
+    let programs = programs.fold(Programs::real(&NFT), |it, name| it.stand_in(name, locked));
+    let namespace = dual_stack();
+    let mut command = programs.command();
+    let message = error(&namespace.output(command.args(["--backend", "auto"])), 1);
+    assert_says(&message, &["xtables lock"]);
+    assert_untouched(&namespace);
 }
 
 #[test]
@@ -444,9 +491,8 @@ fn validation_tells_redirected_pods_from_others() {
 
 #[test]
 fn rules_can_be_made_and_tried_out_in_one_run() {
-    let world = World::new();
     // The proxy's ports are taken by the listeners of the world; the trial has its own.
-    let said = world.program(&[
+    let flags = [
         "-p",
         "16001",
         "-z",
@@ -458,11 +504,17 @@ fn rules_can_be_made_and_tried_out_in_one_run() {
         "-b",
         "*",
         "--run-validation",
-    ]);
-    assert_says(
-        &said,
-        &["IPv4 traffic is redirected", "IPv6 traffic is redirected"],
-    );
+    ];
+    for means in MEANS {
+        let world = World::new();
+        for mode in ["REDIRECT", "TPROXY"] {
+            let said = world.program(&[&flags[..], means, &["-m", mode]].concat());
+            assert_says(
+                &said,
+                &["IPv4 traffic is redirected", "IPv6 traffic is redirected"],
+            );
+        }
+    }
 }
 
 /// Waits until something is so.

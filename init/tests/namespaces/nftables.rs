@@ -6,8 +6,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
 use super::harness::world::program;
 use super::harness::{DEFAULT, Namespace, VARIANTS};
+use super::state::arguments;
 
 const NATIVE: &[&str] = &["--backend", "nftables"];
 
@@ -124,6 +128,29 @@ fn a_dry_run_is_what_is_applied() {
         let said = run(&namespace, &flags);
         assert!(said.contains("in place already"), "{said}\n{printed}");
     }
+}
+
+#[test]
+fn whatever_the_options_nft_makes_the_same_of_them() {
+    let mut runner = TestRunner::new(Config {
+        cases: 48,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let outcome = runner.run(&arguments(), |arguments| {
+        let namespace = Namespace::new();
+        let flags: Vec<_> = arguments
+            .iter()
+            .map(String::as_str)
+            .chain(NATIVE.iter().copied())
+            .collect();
+        let printed = namespace.succeed(program().args(&flags).arg("--dry-run"));
+        nft(&namespace, &printed);
+        let said = run(&namespace, &flags);
+        prop_assert!(said.contains("in place already"), "{said}\n{printed}");
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

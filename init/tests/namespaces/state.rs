@@ -361,14 +361,15 @@ fn whatever_the_options_the_kernel_takes_the_rules_and_gives_them_back() {
 
 fn parse(arguments: &[String]) -> Options {
     let given = arguments.iter().map(std::ffi::OsString::from);
-    match Invocation::parse(given, |_| None, &Container::default()) {
+    let container = Container::new("", "", "nameserver 10.96.0.10\nnameserver fd96::a\n");
+    match Invocation::parse(given, |_| None, &container) {
         Ok(Invocation::Run(options)) => *options,
         other => panic!("{arguments:?}: {other:?}"),
     }
 }
 
 /// Any flags that decide about rules.
-fn arguments() -> impl Strategy<Value = Vec<String>> {
+pub(crate) fn arguments() -> impl Strategy<Value = Vec<String>> {
     let port = || (1..=u16::MAX).prop_map(|port| port.to_string());
     let ports = || prop::collection::vec(port(), 0..4).prop_map(|ports| ports.join(","));
     let network = prop_oneof![
@@ -397,31 +398,38 @@ fn arguments() -> impl Strategy<Value = Vec<String>> {
         ports_of_the_proxy,
         inbound,
         outbound,
-        interfaces(),
-        interfaces(),
-        any::<bool>(),
+        (interfaces(), interfaces()),
+        (any::<bool>(), 1..u32::MAX),
+        any::<[bool; 3]>(),
     )
-        .prop_map(|((p, z, e, u, g), (b, d), (i, x, q, o), c, k, drop)| {
-            let values = [
-                ("-p", p),
-                ("-z", z),
-                ("-e", e),
-                ("-u", u),
-                ("-g", g),
-                ("-b", b),
-                ("-d", d),
-                ("-i", i),
-                ("-x", x),
-                ("-q", q),
-                ("-o", o),
-                ("-c", c),
-                ("-k", k),
-            ];
-            let mut arguments: Vec<_> = values
-                .into_iter()
-                .flat_map(|(flag, value)| [flag.to_owned(), value])
-                .collect();
-            arguments.push(format!("--drop-invalid={drop}"));
-            arguments
-        })
+        .prop_map(
+            |((p, z, e, u, g), (b, d), (i, x, q, o), (c, k), (tproxy, mark), [drop, dns, all])| {
+                let mode = if tproxy { "TPROXY" } else { "REDIRECT" };
+                let values = [
+                    ("-p", p),
+                    ("-z", z),
+                    ("-e", e),
+                    ("-u", u),
+                    ("-g", g),
+                    ("-b", b),
+                    ("-d", d),
+                    ("-i", i),
+                    ("-x", x),
+                    ("-q", q),
+                    ("-o", o),
+                    ("-c", c),
+                    ("-k", k),
+                    ("-m", mode.to_owned()),
+                    ("-t", mark.to_string()),
+                ];
+                let mut arguments: Vec<_> = values
+                    .into_iter()
+                    .flat_map(|(flag, value)| [flag.to_owned(), value])
+                    .collect();
+                arguments.push(format!("--drop-invalid={drop}"));
+                arguments.push(format!("--redirect-dns={dns}"));
+                arguments.push(format!("--capture-all-dns={all}"));
+                arguments
+            },
+        )
 }
