@@ -68,9 +68,14 @@ pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
         }
     });
     match result {
-        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => Ok(Vec::new()),
+        Err(error) if says_there_is_no_such_thing(&error) => Ok(Vec::new()),
         result => result.map(|()| found),
     }
+}
+
+fn says_there_is_no_such_thing(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT))
 }
 
 impl MarkedRoute {

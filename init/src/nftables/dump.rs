@@ -188,3 +188,44 @@ fn jumps_to_us(expressions: &[Expression]) -> bool {
     let is_jump = |it: &Expression| matches!(it, Expression::Verdict(Verdict::Jump(chain)) if chain.starts_with(OURS));
     expressions.iter().any(is_jump)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Attributes whose texts are names that matter, and anything else.
+    fn attributes() -> impl Strategy<Value = Attributes> {
+        let name = prop::sample::select(vec![
+            "istio-proxy-nat",
+            "nat",
+            "ISTIO_OUTPUT",
+            "istio-output",
+            "",
+        ]);
+        let value = prop_oneof![
+            name.prop_map(|name| name.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..40),
+        ];
+        prop::collection::vec((0..9u16, value), 0..6).prop_map(|all| {
+            all.iter()
+                .fold(Attributes::default(), |attributes, (kind, value)| {
+                    attributes.with(*kind, value)
+                })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_kernel_says_is_read_without_harm(all in prop::collection::vec(attributes(), 1..6)) {
+            let mut snapshot = Snapshot::default();
+            for attributes in &all {
+                snapshot.add_table(Family::V4, attributes.bytes());
+                snapshot.add_chain(Family::V4, attributes.bytes());
+                snapshot.add_rule(Family::V4, attributes.bytes());
+            }
+            prop_assert!(snapshot.state.tables.len() <= 3);
+        }
+    }
+}
