@@ -133,13 +133,13 @@ impl Meaning {
                 "The capability is missing: add NET_ADMIN and NET_RAW to securityContext.capabilities of the container, in a namespace whose pod security level allows them"
             }
             Self::NoTable => {
-                "The node's kernel lacks the table: load iptable_nat and ip6table_nat (and iptable_mangle with --drop-invalid) on the node, or use --force-iptables-binary=nft"
+                "The node's kernel lacks the table: load iptable_nat and ip6table_nat (iptable_mangle with --drop-invalid and TPROXY, iptable_raw with DNS capture) on the node, or use --force-iptables-binary=nft"
             }
             Self::NoNftables => {
                 "The node's kernel lacks nf_tables: load nf_tables and nft_compat on the node, or use --force-iptables-binary=legacy"
             }
             Self::NoExtension => {
-                "The node's kernel lacks a match or a target: load xt_owner, xt_tcpudp, xt_conntrack, xt_REDIRECT and nft_compat on the node"
+                "The node's kernel lacks a match or a target: load xt_owner, xt_tcpudp, xt_conntrack, xt_REDIRECT and nft_compat (xt_mark, xt_connmark and xt_TPROXY in TPROXY mode, xt_CT with DNS capture) on the node"
             }
             Self::NoSharedObject => {
                 "The image lacks a shared object of iptables (libxt_*.so): use the image as it was released, or set XTABLES_LIBDIR"

@@ -91,20 +91,28 @@ impl Socket {
             let _ = setsockopt(&self.0, sockopt::SndBufForce, &(2 * bytes.len()));
         }
         self.send(&bytes).map_err(|cause| (None, cause))?;
-        // All answers are there already: the kernel has done the work while it took the bytes.
-        let mut failed = None;
-        while let Some(received) = self
-            .receive(MsgFlags::MSG_DONTWAIT)
-            .map_err(|it| (None, it))?
-        {
+        self.refusal().map_or(Ok(()), Err)
+    }
+
+    /// What the kernel did not want to do of what it was sent. All answers are there already, for it has
+    /// done the work while it took the bytes.
+    fn refusal(&self) -> Option<(Option<usize>, io::Error)> {
+        let mut refusal = None;
+        loop {
+            let received = match self.receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(Some(received)) => received,
+                Ok(None) => return refusal,
+                // So many answers that some are lost are many refusals; the first one is there.
+                Err(cause) if cause.raw_os_error() == Some(Errno::ENOBUFS as i32) => continue,
+                Err(cause) => return refusal.or(Some((None, cause))),
+            };
             for answer in answers(&received) {
                 if let Err(cause) = verdict(&answer) {
                     let at = usize::try_from(answer.sequence).ok();
-                    failed.get_or_insert((at, cause));
+                    refusal.get_or_insert((at, cause));
                 }
             }
         }
-        failed.map_or(Ok(()), Err)
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {

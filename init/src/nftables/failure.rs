@@ -58,7 +58,7 @@ impl Failure {
     fn advice(&self) -> &'static str {
         match self.cause.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EPERM | Errno::EACCES) => {
-                "The capability is missing: add NET_ADMIN and NET_RAW to securityContext.capabilities of the container, in a namespace whose pod security level allows them"
+                "The capability is missing, or a process that still runs keeps our table for itself: add NET_ADMIN and NET_RAW to securityContext.capabilities of the container, in a namespace whose pod security level allows them"
             }
             Some(
                 Errno::ENOENT

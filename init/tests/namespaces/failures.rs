@@ -191,6 +191,25 @@ fn loopback_without_ipv6_is_an_error_where_the_pod_has_it() {
 }
 
 #[test]
+fn loopback_without_ipv6_is_a_warning_where_nothing_can_leave_by_it() {
+    for means in MEANS {
+        let namespace = Namespace::new();
+        namespace.ip("link add eth0 type veth peer name eth1");
+        namespace.ip("link set eth1 up");
+        namespace.ip("link set eth0 up");
+        namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1").unwrap());
+        let output = namespace.output(program().args(DEFAULT).args(means));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{means:?}: {said}");
+        let message = "warn: Cannot add address ::6 on interface lo";
+        assert_says(
+            &said,
+            &[message, "starts without IPv6 rules", "in place now"],
+        );
+    }
+}
+
+#[test]
 fn when_one_family_fails_the_other_is_taken_back() {
     let without_module = "cat >/dev/null; echo \"ip6tables-restore v1.8.9 (nf_tables): line 17: RULE_APPEND failed (No such file or directory): rule in chain ISTIO_OUTPUT\" >&2; exit 1";
     let namespace = dual_stack();

@@ -1,6 +1,7 @@
 //! nf_tables over netlink: what is in the kernel decides what is done, and the tool of nf_tables sees
 //! what was meant.
 
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -306,6 +307,34 @@ fn without_the_capability_it_says_so() {
     );
     assert!(said.contains("NET_ADMIN"), "{said}");
     assert_eq!(ruleset(&namespace, &[]), "");
+}
+
+/// A table with an owner can be changed by nobody else: the kernel refuses one part of the transaction.
+#[test]
+fn a_refused_change_changes_nothing() {
+    let namespace = Namespace::new();
+    let mut owner = Command::new("nft");
+    owner.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut owner = namespace.enter(|| owner.spawn().unwrap());
+    let mut input = owner.stdin.take().unwrap();
+    writeln!(input, "add table ip6 istio-proxy-nat {{ flags owner; }}").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while ruleset(&namespace, &[]).is_empty() {
+        assert!(Instant::now() < deadline, "nft made no table");
+    }
+    let before = ruleset(&namespace, &[]);
+    let output = namespace.output(program().args(DEFAULT).args(NATIVE));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("refused IPv6 table istio-proxy-nat"),
+        "{said}"
+    );
+    assert!(said.contains("keeps our table for itself"), "{said}");
+    assert_eq!(ruleset(&namespace, &[]), before);
+    drop(input);
+    owner.wait().unwrap();
+    run(&namespace, &[DEFAULT, NATIVE].concat());
 }
 
 #[test]
