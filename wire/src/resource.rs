@@ -10,12 +10,15 @@ pub const DESTINATION: &str = "type.lateen.dev/lateen.v1.Destination";
 pub const ENDPOINT_SLICE: &str = "type.lateen.dev/lateen.v1.EndpointSlice";
 /// Type URL of [`crate::lateen::Workload`]; the name is the workload's address.
 pub const WORKLOAD: &str = "type.lateen.dev/lateen.v1.Workload";
+/// Type URL of [`crate::lateen::HostAddresses`]; the name is a host.
+pub const HOST_ADDRESSES: &str = "type.lateen.dev/lateen.v1.HostAddresses";
 /// Type URL of [`crate::lateen::Own`].
 pub const OWN: &str = "type.lateen.dev/lateen.v1.Own";
 /// Name of the only resource of type [`OWN`].
 pub const OWN_NAME: &str = "self";
 
-/// Destinations, and likewise workloads, that a proxy follows at most: more are refused by control.
+/// Destinations, and likewise workloads and hosts' addresses, that a proxy follows at most: more are
+/// refused by control.
 pub const MAX_NAMES: usize = 1_000;
 
 /// Longest host in a destination's name (RFC 1035, section 2.3.4).

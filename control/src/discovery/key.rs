@@ -25,15 +25,18 @@ pub enum Kind {
     EndpointSlice,
     /// Who is at an address.
     Workload,
+    /// What DNS says of a host.
+    HostAddresses,
 }
 
 impl Kind {
     /// All types, in the order in which they are sent.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Own,
         Self::Destination,
         Self::EndpointSlice,
         Self::Workload,
+        Self::HostAddresses,
     ];
 
     /// The type of a type URL.
@@ -50,6 +53,7 @@ impl Kind {
             Self::Destination => resource::DESTINATION,
             Self::EndpointSlice => resource::ENDPOINT_SLICE,
             Self::Workload => resource::WORKLOAD,
+            Self::HostAddresses => resource::HOST_ADDRESSES,
         }
     }
 
@@ -61,6 +65,7 @@ impl Kind {
             Self::Destination => "destination",
             Self::EndpointSlice => "endpoint_slice",
             Self::Workload => "workload",
+            Self::HostAddresses => "host_addresses",
         }
     }
 }
@@ -76,6 +81,8 @@ pub enum Key {
     EndpointSlice(Box<str>, Box<str>),
     /// Who is at this address.
     Workload(IpAddr),
+    /// What DNS says of this host, asked from this namespace.
+    HostAddresses(Arc<str>, String),
 }
 
 impl Key {
@@ -101,6 +108,10 @@ impl Key {
                 Self::EndpointSlice(namespace.into(), slice.into())
             }
             Kind::Workload => Self::Workload(name.parse::<IpAddr>().ok()?.to_canonical()),
+            Kind::HostAddresses => match Host::parse(name)? {
+                Host::Name(host) => Self::HostAddresses(namespace.clone(), host),
+                Host::Address(_) => return None,
+            },
         };
         (key.name() == name).then_some(key)
     }
@@ -113,6 +124,7 @@ impl Key {
             Self::Destination(_, name) => name.to_string(),
             Self::EndpointSlice(namespace, name) => format!("{namespace}/{name}"),
             Self::Workload(address) => address.to_string(),
+            Self::HostAddresses(_, host) => host.clone(),
         }
     }
 
@@ -124,6 +136,7 @@ impl Key {
             Self::Destination(..) => Kind::Destination,
             Self::EndpointSlice(..) => Kind::EndpointSlice,
             Self::Workload(_) => Kind::Workload,
+            Self::HostAddresses(..) => Kind::HostAddresses,
         }
     }
 
@@ -147,6 +160,10 @@ impl Key {
                 encoded(resolve::endpoint_slice(snapshot, namespace, name))
             }
             Self::Workload(address) => encoded(resolve::workload(snapshot, *address)),
+            Self::HostAddresses(namespace, host) => {
+                let client = Client { namespace };
+                encoded(resolve::host_addresses(snapshot, client, host))
+            }
         }
     }
 }
@@ -199,6 +216,10 @@ mod tests {
             (Kind::Workload, "10.0.0.1", true),
             (Kind::Workload, "::ffff:10.0.0.1", false),
             (Kind::Workload, "web-0", false),
+            (Kind::HostAddresses, "web-0.web.shop.svc.cluster.local", true),
+            (Kind::HostAddresses, "Web", false),
+            (Kind::HostAddresses, "web.", false),
+            (Kind::HostAddresses, "10.0.0.1", false),
         ] {
             let key = parse(kind, name);
             assert_eq!(key.is_some(), valid, "{kind:?} {name}");

@@ -67,7 +67,7 @@ impl Limits {
     pub(super) const fn of(&self, kind: Kind) -> usize {
         match kind {
             Kind::Own => 1,
-            Kind::Destination | Kind::Workload => self.names,
+            Kind::Destination | Kind::Workload | Kind::HostAddresses => self.names,
             Kind::EndpointSlice => self.slices,
         }
     }

@@ -6,6 +6,7 @@
 //! are answered [`Unknown`], so that their traffic passes through to where the application sent it.
 
 mod destination;
+mod host;
 mod name;
 mod own;
 mod slice;
@@ -13,7 +14,9 @@ mod view;
 mod workload;
 
 use crate::snapshot::{Facts, Snapshot};
-use lateen_wire::lateen::{Destination, EndpointSlice, Own, Workload, destination::Answer};
+use lateen_wire::lateen::{
+    Destination, EndpointSlice, HostAddresses, Own, Workload, destination::Answer,
+};
 use lateen_wire::resource::DestinationName;
 use std::net::IpAddr;
 
@@ -62,6 +65,16 @@ pub fn endpoint_slice(
     })
 }
 
+/// What DNS says of a host; None when it is not of the mesh, or has no address now.
+#[must_use]
+pub fn host_addresses(
+    snapshot: &Snapshot,
+    client: Client<'_>,
+    host: &str,
+) -> Resolved<Option<HostAddresses>> {
+    resolved(snapshot, |view| host::addresses(view, client, host))
+}
+
 /// The workload that has an address for itself.
 #[must_use]
 pub fn workload(snapshot: &Snapshot, address: IpAddr) -> Resolved<Option<Workload>> {
@@ -82,6 +95,14 @@ fn resolved<'a, T>(snapshot: &'a Snapshot, answer: impl FnOnce(&View<'a>) -> T) 
     Resolved {
         message,
         dependencies: view.into_seen(),
+    }
+}
+
+/// An address as messages hold it: 4 or 16 bytes.
+fn bytes_of(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

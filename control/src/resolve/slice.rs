@@ -1,11 +1,9 @@
 //! The endpoints of one EndpointSlice, each with the workload behind it.
 
-use std::net::IpAddr;
-
 use lateen_wire::lateen::{Endpoint, EndpointSlice, SlicePort, Workload};
 
 use super::view::View;
-use super::workload;
+use super::{bytes_of, workload};
 use crate::snapshot::{self, Pod};
 
 pub(super) fn endpoint_slice(
@@ -50,10 +48,7 @@ fn serving(
     };
     let terminating = endpoint.terminating || pod.is_some_and(|pod| pod.terminating);
     Some(Endpoint {
-        address: match endpoint.address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        },
+        address: bytes_of(endpoint.address),
         workload: pod.map_or(0, |pod| workloads.reference(view, pod)),
         ready: endpoint.ready && !terminating,
         terminating,

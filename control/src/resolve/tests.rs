@@ -283,6 +283,44 @@ fn a_proxy_learns_its_ports_from_the_oldest_service() {
     assert_eq!(own.mesh.unwrap().trust_domain, "cluster.local");
 }
 
+/// As the cluster's own name server answers, so that it does not matter which of the two is asked.
+#[test]
+fn hosts_have_the_addresses_that_dns_gives_them() {
+    let snapshot = shop();
+    for (host, expected) in [
+        ("reviews", "10.96.0.10 fd00:96::10"),
+        ("reviews.shop", "10.96.0.10 fd00:96::10"),
+        ("reviews.shop.svc.cluster.local", "10.96.0.10 fd00:96::10"),
+        ("kubernetes.default.svc", "10.96.0.1"),
+        ("web", "10.244.0.20"),
+        ("web-0.web", "10.244.0.20"),
+        ("web-0.web.shop.svc.cluster.local", "10.244.0.20"),
+        ("web-1.web", "none"),
+        // It has a name of its own.
+        ("10-244-0-20.web", "none"),
+        ("10-244-0-5.reviews", "10.244.0.5"),
+        ("fd00-244--5.reviews.shop.svc", "fd00:244::5"),
+        // Not ready.
+        ("10-244-0-8.reviews", "none"),
+        ("elsewhere", "none"),
+        ("reviews.default", "none"),
+        ("www.example.com", "none"),
+    ] {
+        let client = Client { namespace: "shop" };
+        let found = host_addresses(&snapshot, client, host).message;
+        let found = found.map(|message| {
+            let texts = message.addresses.iter().map(|bytes| address(bytes));
+            texts.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(found.as_deref().unwrap_or("none"), expected, "{host}");
+    }
+}
+
+fn address(bytes: &[u8]) -> String {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|octets| IpAddr::from(octets).to_string());
+    v4.unwrap_or_else(|_| IpAddr::from(<[u8; 16]>::try_from(bytes).unwrap()).to_string())
+}
+
 /// Everything that proxies of the shop could ask for.
 pub(crate) fn keys() -> Vec<Arc<Key>> {
     let (namespace, pod) = (Arc::from("shop"), Arc::from("reviews-v1-6d5f-aaaaa"));
@@ -302,6 +340,8 @@ pub(crate) fn keys() -> Vec<Arc<Key>> {
         (Kind::EndpointSlice, "default/kubernetes"),
         (Kind::Workload, "10.244.0.20"),
         (Kind::Workload, "10.244.0.30"),
+        (Kind::HostAddresses, "reviews"),
+        (Kind::HostAddresses, "web-0.web.shop.svc.cluster.local"),
     ]
     .into_iter()
     .map(|(kind, name)| Arc::new(Key::parse(kind, name, &namespace, &pod).unwrap()))

@@ -126,6 +126,8 @@ pub struct Endpoint {
     pub terminating: bool,
     /// Name of the pod behind it, in the slice's namespace.
     pub pod: Option<Arc<str>>,
+    /// Its own name below the service's in DNS, if it was given one.
+    pub hostname: Option<Arc<str>>,
 }
 
 /// Labels, in the order of their names.

@@ -126,6 +126,14 @@ pub struct Workload {
     #[prost(bool, tag = "12")]
     pub host_network: bool,
 }
+/// What DNS says of a host of the mesh; there is no such resource for any other. Resource name: the host
+/// as the application asked for it, in lower case and without a trailing dot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostAddresses {
+    /// 4 or 16 bytes each, network order. Of a headless service: those of its ready endpoints.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
 /// What a proxy must know of its own workload and of the mesh. Resource name: `self`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Own {

@@ -29,6 +29,7 @@ pub struct SliceObject {
 struct SliceEndpoint {
     addresses: Vec<String>,
     conditions: Conditions,
+    hostname: Option<String>,
     target_ref: Option<TargetRef>,
 }
 
@@ -102,15 +103,22 @@ impl SliceEndpoint {
     /// None for names in place of addresses (`addressType: FQDN`).
     fn record(self) -> Option<Endpoint> {
         let ready = self.conditions.ready.unwrap_or(true);
+        let pod: Option<Arc<str>> = self
+            .target_ref
+            .filter(|target| target.kind == "Pod")
+            .map(|target| Arc::from(target.name));
+        let hostname = self.hostname.filter(|hostname| !hostname.is_empty());
         Some(Endpoint {
             address: address(self.addresses.first()?)?,
             ready,
             serving: self.conditions.serving.unwrap_or(ready),
             terminating: self.conditions.terminating.unwrap_or(false),
-            pod: self
-                .target_ref
-                .filter(|target| target.kind == "Pod")
-                .map(|target| Arc::from(target.name)),
+            // A StatefulSet gives its pods their own names: kept once.
+            hostname: hostname.map(|hostname| match &pod {
+                Some(pod) if **pod == *hostname => pod.clone(),
+                _ => Arc::from(hostname),
+            }),
+            pod,
         })
     }
 }
