@@ -18,8 +18,8 @@ use nix::unistd::Pid;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::harness::world::program;
-use super::harness::{DEFAULT, Namespace, VARIANTS};
+use super::harness::world::{address, program};
+use super::harness::{APPLICATION, DEFAULT, Flow, MEANS, Namespace, Place, VARIANTS, World};
 
 /// Rules of somebody else: in our built-in chains, in chains of their own, in other tables.
 const FOREIGN: &str = "*filter
@@ -215,6 +215,47 @@ fn rules_in_the_other_kind_of_iptables_are_removed() {
         said.contains("legacy") && said.contains("already"),
         "{said}"
     );
+}
+
+/// There is never a moment without rules, or with two sets of them that get in each other's way.
+#[test]
+fn connections_made_while_one_means_follows_another_all_go_to_the_proxy() {
+    let world = World::new();
+    let others: &[&str] = &["-u", "1337", "-i", "*", "-b", "*", "-m", "TPROXY"];
+    world.program(DEFAULT);
+    let [outward, inward] = [("198.51.100.7:8080", false), ("10.77.0.2:8080", true)];
+    let flow = |(to, from_outside)| Flow {
+        from_outside,
+        uid: APPLICATION,
+        gid: APPLICATION,
+        source: None,
+        to: address(to),
+    };
+    let connections = thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for means in MEANS.iter().chain(MEANS.iter().rev()) {
+                world.program(&[DEFAULT, means].concat());
+                world.program(&[others, means].concat());
+            }
+        });
+        let mut connections = 0;
+        while !changes.is_finished() {
+            for (flow, place) in [
+                (flow(outward), Place::OutboundProxy),
+                (flow(inward), Place::InboundProxy),
+            ] {
+                let arrival = world.arrival(&flow).unwrap();
+                assert_eq!(
+                    (arrival.place, arrival.original),
+                    (place, flow.to),
+                    "{flow:?}"
+                );
+                connections += 1;
+            }
+        }
+        connections
+    });
+    assert!(connections > 20, "{connections} connections tell nothing");
 }
 
 #[test]
