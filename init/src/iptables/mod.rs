@@ -11,7 +11,7 @@ mod state;
 mod text;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};

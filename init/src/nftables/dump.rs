@@ -2,6 +2,7 @@
 //! theirs.
 
 use super::expression::{self, Expression, Verdict};
+use super::protocol::*;
 use super::state::{ChainState, State};
 use super::{Failure, Hook, table_name};
 use crate::family::Family;
@@ -10,14 +11,6 @@ use crate::netlink::message::{Answer, Attributes, DUMP, Request, attribute, netw
 use crate::netlink::socket::Socket;
 use crate::rules::Table;
 
-/// The part of netfilter that is nf_tables, in the upper half of a kind of message.
-pub(super) const NF_TABLES: u16 = 10 << 8;
-const GET_TABLES: u16 = NF_TABLES | 1;
-const GET_CHAINS: u16 = NF_TABLES | 4;
-const GET_RULES: u16 = NF_TABLES | 7;
-const GET_GENERATION: u16 = NF_TABLES | 16;
-/// The fixed part of every message: family, version, and a number that batches use.
-pub(super) const FIXED: usize = 4;
 /// The policy of a chain that lets packets pass.
 const ACCEPT: u32 = 1;
 
@@ -80,7 +73,7 @@ fn generation(socket: &Socket) -> Result<u32, Failure> {
     };
     let read = |answer: Answer<'_>| {
         let attributes = answer.body.get(FIXED..).unwrap_or_default();
-        generation = network_number(attributes, 1).unwrap_or_default();
+        generation = network_number(attributes, GENERATION).unwrap_or_default();
     };
     socket.ask(&request, read).map_err(Failure::of_reading)?;
     Ok(generation)
@@ -122,16 +115,16 @@ fn owner(name: &str) -> Option<Owner> {
 impl Snapshot {
     /// `None` if there can be nothing of ours in it.
     fn add_table(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
-        if let Owner::Us(table) = owner(text(attributes, 1)?)? {
+        if let Owner::Us(table) = owner(text(attributes, TABLE_NAME)?)? {
             let state = self.state.tables.entry((family, table)).or_default();
-            state.flags = network_number(attributes, 2).unwrap_or_default();
+            state.flags = network_number(attributes, TABLE_FLAGS).unwrap_or_default();
         }
         Some(())
     }
 
     fn add_chain(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
-        let chain = text(attributes, 3)?.to_owned();
-        match owner(text(attributes, 1)?)? {
+        let chain = text(attributes, CHAIN_NAME)?.to_owned();
+        match owner(text(attributes, CHAIN_TABLE)?)? {
             Owner::Us(table) => {
                 let table = self.state.tables.get_mut(&(family, table))?;
                 table.chains.insert(chain, read_chain(attributes));
@@ -148,9 +141,10 @@ impl Snapshot {
     }
 
     fn add_rule(&mut self, family: Family, attributes: &[u8]) -> Option<()> {
-        let chain = text(attributes, 2)?;
-        let expressions = expression::read(attribute(attributes, 4).unwrap_or_default());
-        match owner(text(attributes, 1)?)? {
+        let chain = text(attributes, RULE_CHAIN)?;
+        let expressions =
+            expression::read(attribute(attributes, RULE_EXPRESSIONS).unwrap_or_default());
+        match owner(text(attributes, RULE_TABLE)?)? {
             Owner::Us(table) => {
                 let table = self.state.tables.get_mut(&(family, table))?;
                 table.chains.get_mut(chain)?.rules.push(expressions);
@@ -160,7 +154,7 @@ impl Snapshot {
                     family,
                     table,
                     chain: chain.to_owned(),
-                    jump: Some(attribute(attributes, 3)?.to_vec()),
+                    jump: Some(attribute(attributes, RULE_HANDLE)?.to_vec()),
                 });
             }
             Owner::Iptables(_) => {}
@@ -170,16 +164,16 @@ impl Snapshot {
 }
 
 fn read_chain(attributes: &[u8]) -> ChainState {
-    let hook = attribute(attributes, 4).and_then(|hook| {
+    let hook = attribute(attributes, CHAIN_HOOK).and_then(|hook| {
         Some(Hook {
-            kind: text(attributes, 7)?.to_owned(),
-            number: network_number(hook, 1)?,
-            priority: network_number(hook, 2)?.cast_signed(),
+            kind: text(attributes, CHAIN_TYPE)?.to_owned(),
+            number: network_number(hook, HOOK_NUMBER)?,
+            priority: network_number(hook, HOOK_PRIORITY)?.cast_signed(),
         })
     });
     ChainState {
         hook,
-        policy: network_number(attributes, 5).filter(|policy| *policy != ACCEPT),
+        policy: network_number(attributes, CHAIN_POLICY).filter(|policy| *policy != ACCEPT),
         rules: Vec::new(),
     }
 }

@@ -4,17 +4,9 @@
 //!
 //! Reading knows just what we write. Anything else is kept as it is, and is not ours as we made it.
 
-use crate::netlink::message::{Attributes, attribute, network_number, text};
+use super::protocol::*;
+use crate::netlink::message::{Attributes, attribute, attributes, network_number, text};
 
-/// Attributes of an element of a list of expressions.
-const ELEMENT: u16 = 1;
-const NAME: u16 = 1;
-const DATA: u16 = 2;
-/// Attributes of data.
-const VALUE: u16 = 1;
-const VERDICT: u16 = 2;
-const VERDICT_CODE: u16 = 1;
-const VERDICT_CHAIN: u16 = 2;
 /// The register that verdicts go to, and the one for everything else.
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
@@ -144,7 +136,7 @@ pub(crate) fn write(expressions: &[Expression]) -> Attributes {
 
 /// Reads a list of expressions.
 pub(crate) fn read(list: &[u8]) -> Vec<Expression> {
-    let elements = crate::netlink::message::attributes(list);
+    let elements = attributes(list);
     elements
         .map(|(_, element)| {
             let name = text(element, NAME).unwrap_or_default();
@@ -162,55 +154,55 @@ impl Expression {
         let data = Attributes::default();
         match self {
             Self::Counter => ("counter", data),
-            Self::LoadMeta(key) => (
-                "meta",
-                data.with_number(1, REGISTER).with_number(2, *key as u32),
-            ),
-            Self::SetMeta(key) => (
-                "meta",
-                data.with_number(2, *key as u32).with_number(3, REGISTER),
-            ),
+            Self::LoadMeta(key) => {
+                let data = data.with_number(META_TO, REGISTER);
+                ("meta", data.with_number(META_KEY, *key as u32))
+            }
+            Self::SetMeta(key) => {
+                let data = data.with_number(META_KEY, *key as u32);
+                ("meta", data.with_number(META_FROM, REGISTER))
+            }
             Self::LoadPayload {
                 header,
                 offset,
                 length,
-            } => (
-                "payload",
-                data.with_number(1, REGISTER)
-                    .with_number(2, *header as u32)
-                    .with_number(3, *offset)
-                    .with_number(4, *length),
-            ),
-            Self::LoadConntrack(key) => (
-                "ct",
-                data.with_number(1, REGISTER).with_number(2, *key as u32),
-            ),
-            Self::SetConntrack(key) => (
-                "ct",
-                data.with_number(2, *key as u32).with_number(4, REGISTER),
-            ),
+            } => {
+                let data = data
+                    .with_number(PAYLOAD_TO, REGISTER)
+                    .with_number(PAYLOAD_HEADER, *header as u32)
+                    .with_number(PAYLOAD_OFFSET, *offset);
+                ("payload", data.with_number(PAYLOAD_LENGTH, *length))
+            }
+            Self::LoadConntrack(key) => {
+                let data = data.with_number(CONNTRACK_TO, REGISTER);
+                ("ct", data.with_number(CONNTRACK_KEY, *key as u32))
+            }
+            Self::SetConntrack(key) => {
+                let data = data.with_number(CONNTRACK_KEY, *key as u32);
+                ("ct", data.with_number(CONNTRACK_FROM, REGISTER))
+            }
             Self::Mask(mask) => ("bitwise", write_mask(mask)),
-            Self::Compare { not, value } => (
-                "cmp",
-                data.with_number(1, REGISTER)
-                    .with_number(2, u32::from(*not))
-                    .with_nested(3, &write_value(value)),
-            ),
-            Self::Immediate(value) => (
-                "immediate",
-                data.with_number(1, REGISTER)
-                    .with_nested(2, &write_value(value)),
-            ),
-            Self::Verdict(verdict) => (
-                "immediate",
-                data.with_number(1, VERDICT_REGISTER)
-                    .with_nested(2, &write_verdict(verdict)),
-            ),
-            Self::Redirect => ("redir", data.with_number(1, REGISTER)),
-            Self::Tproxy(family) => (
-                "tproxy",
-                data.with_number(1, *family).with_number(3, REGISTER),
-            ),
+            Self::Compare { not, value } => {
+                let data = data
+                    .with_number(COMPARE_FROM, REGISTER)
+                    .with_number(COMPARE_OPERATION, u32::from(*not));
+                ("cmp", data.with_nested(COMPARE_WITH, &write_value(value)))
+            }
+            Self::Immediate(value) => {
+                let data = data.with_number(IMMEDIATE_TO, REGISTER);
+                let value = write_value(value);
+                ("immediate", data.with_nested(IMMEDIATE_DATA, &value))
+            }
+            Self::Verdict(verdict) => {
+                let data = data.with_number(IMMEDIATE_TO, VERDICT_REGISTER);
+                let verdict = write_verdict(verdict);
+                ("immediate", data.with_nested(IMMEDIATE_DATA, &verdict))
+            }
+            Self::Redirect => ("redir", data.with_number(REDIRECT_PORT, REGISTER)),
+            Self::Tproxy(family) => {
+                let data = data.with_number(TPROXY_FAMILY, *family);
+                ("tproxy", data.with_number(TPROXY_PORT, REGISTER))
+            }
             Self::Other { name, data } => (name, Attributes::after(data)),
         }
     }
@@ -218,34 +210,41 @@ impl Expression {
     /// `None` for one that we never write.
     fn read(name: &str, data: &[u8]) -> Option<Self> {
         let is = |kind, expected| network_number(data, kind) == Some(expected);
-        let without = |kind| attribute(data, kind).is_none();
-        let in_register = |kind| is(kind, REGISTER);
+        let has_no = |kind| attribute(data, kind).is_none();
+        let register = |kind| is(kind, REGISTER);
         match name {
             "counter" => Some(Self::Counter),
-            "meta" if in_register(1) => read_meta(data).map(Self::LoadMeta),
-            "meta" if in_register(3) => read_meta(data).map(Self::SetMeta),
-            "payload" if in_register(1) => read_payload(data),
-            "ct" if in_register(1) && without(3) => read_conntrack(data).map(Self::LoadConntrack),
-            "ct" if in_register(4) && without(3) => read_conntrack(data).map(Self::SetConntrack),
-            "bitwise" if in_register(1) && in_register(2) => read_mask(data).map(Self::Mask),
-            "cmp" if in_register(1) => Some(Self::Compare {
-                not: match network_number(data, 2)? {
+            "meta" if register(META_TO) => read_meta(data).map(Self::LoadMeta),
+            "meta" if register(META_FROM) => read_meta(data).map(Self::SetMeta),
+            "payload" if register(PAYLOAD_TO) => read_payload(data),
+            "ct" if !has_no(CONNTRACK_DIRECTION) => None,
+            "ct" if register(CONNTRACK_TO) => read_conntrack(data).map(Self::LoadConntrack),
+            "ct" if register(CONNTRACK_FROM) => read_conntrack(data).map(Self::SetConntrack),
+            "bitwise" if register(BITWISE_FROM) && register(BITWISE_TO) => {
+                read_mask(data).map(Self::Mask)
+            }
+            "cmp" if register(COMPARE_FROM) => Some(Self::Compare {
+                not: match network_number(data, COMPARE_OPERATION)? {
                     0 => false,
                     1 => true,
                     _ => return None,
                 },
-                value: read_value(attribute(data, 3)?)?,
+                value: read_value(attribute(data, COMPARE_WITH)?)?,
             }),
-            "immediate" if in_register(1) => read_value(attribute(data, 2)?).map(Self::Immediate),
-            "immediate" if is(1, VERDICT_REGISTER) => {
-                read_verdict(attribute(data, 2)?).map(Self::Verdict)
+            "immediate" if register(IMMEDIATE_TO) => {
+                read_value(attribute(data, IMMEDIATE_DATA)?).map(Self::Immediate)
             }
-            "redir" if in_register(1) => {
-                let one_port = without(2) || in_register(2);
-                let plain = without(3) || is(3, PORT_IS_GIVEN);
+            "immediate" if is(IMMEDIATE_TO, VERDICT_REGISTER) => {
+                read_verdict(attribute(data, IMMEDIATE_DATA)?).map(Self::Verdict)
+            }
+            "redir" if register(REDIRECT_PORT) => {
+                let one_port = has_no(REDIRECT_LAST_PORT) || register(REDIRECT_LAST_PORT);
+                let plain = has_no(REDIRECT_FLAGS) || is(REDIRECT_FLAGS, PORT_IS_GIVEN);
                 (one_port && plain).then_some(Self::Redirect)
             }
-            "tproxy" if in_register(3) && without(2) => network_number(data, 1).map(Self::Tproxy),
+            "tproxy" if register(TPROXY_PORT) && has_no(TPROXY_ADDRESS) => {
+                network_number(data, TPROXY_FAMILY).map(Self::Tproxy)
+            }
             _ => None,
         }
     }
@@ -262,38 +261,38 @@ fn read_value(data: &[u8]) -> Option<Vec<u8>> {
 fn write_mask(mask: &[u8]) -> Attributes {
     let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
     Attributes::default()
-        .with_number(1, REGISTER)
-        .with_number(2, REGISTER)
-        .with_number(3, length)
-        .with_nested(4, &write_value(mask))
-        .with_nested(5, &write_value(&vec![0; mask.len()]))
+        .with_number(BITWISE_FROM, REGISTER)
+        .with_number(BITWISE_TO, REGISTER)
+        .with_number(BITWISE_LENGTH, length)
+        .with_nested(BITWISE_MASK, &write_value(mask))
+        .with_nested(BITWISE_FLIPPED, &write_value(&vec![0; mask.len()]))
 }
 
 /// A mask that flips no bits, of the operation that masks.
 fn read_mask(data: &[u8]) -> Option<Vec<u8>> {
-    let mask = read_value(attribute(data, 4)?)?;
-    let flipped = read_value(attribute(data, 5)?)?;
-    let masks = network_number(data, 6).unwrap_or(0) == 0;
+    let mask = read_value(attribute(data, BITWISE_MASK)?)?;
+    let flipped = read_value(attribute(data, BITWISE_FLIPPED)?)?;
+    let masks = network_number(data, BITWISE_OPERATION).unwrap_or(0) == 0;
     (masks && flipped == vec![0; mask.len()]).then_some(mask)
 }
 
 fn read_meta(data: &[u8]) -> Option<Meta> {
-    let number = network_number(data, 2)?;
+    let number = network_number(data, META_KEY)?;
     Meta::ALL.into_iter().find(|key| *key as u32 == number)
 }
 
 fn read_conntrack(data: &[u8]) -> Option<Conntrack> {
-    let number = network_number(data, 2)?;
+    let number = network_number(data, CONNTRACK_KEY)?;
     Conntrack::ALL.into_iter().find(|key| *key as u32 == number)
 }
 
 fn read_payload(data: &[u8]) -> Option<Expression> {
-    let number = network_number(data, 2)?;
+    let number = network_number(data, PAYLOAD_HEADER)?;
     let mut headers = [Header::Network, Header::Transport].into_iter();
     Some(Expression::LoadPayload {
         header: headers.find(|header| *header as u32 == number)?,
-        offset: network_number(data, 3)?,
-        length: network_number(data, 4)?,
+        offset: network_number(data, PAYLOAD_OFFSET)?,
+        length: network_number(data, PAYLOAD_LENGTH)?,
     })
 }
 

@@ -12,6 +12,7 @@
 mod dump;
 mod expression;
 mod failure;
+mod protocol;
 mod state;
 pub mod text;
 mod transaction;

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::expression::{self, Expression};
 use super::translation::translate;
 use crate::family::Family;
-use crate::iptables::tests::{action, condition};
 use crate::rules::Rule;
+use crate::rules::generators::{action, condition};
 
 proptest! {
     #[test]

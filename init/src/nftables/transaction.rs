@@ -1,22 +1,14 @@
 //! The one transaction that leads from what there is to what is wanted. The kernel lets packets see
 //! all of it or nothing: there is no moment without rules, or with two sets of them.
 
-use super::dump::{FIXED, Leftover, NF_TABLES, Snapshot};
+use super::dump::{Leftover, Snapshot};
 use super::failure::Subject;
+use super::protocol::*;
 use super::state::{ChainState, State};
 use super::{Failure, expression, table_name};
 use crate::family::Family;
 use crate::netlink::message::{APPEND, Attributes, CREATE, Request};
 use crate::netlink::socket::Socket;
-
-const BEGIN: u16 = 0x10;
-const END: u16 = 0x11;
-const NEW_TABLE: u16 = NF_TABLES;
-const DELETE_TABLE: u16 = NF_TABLES | 2;
-const NEW_CHAIN: u16 = NF_TABLES | 3;
-const DELETE_CHAIN: u16 = NF_TABLES | 5;
-const NEW_RULE: u16 = NF_TABLES | 6;
-const DELETE_RULE: u16 = NF_TABLES | 8;
 
 /// Requests that the kernel does all of, or none.
 pub(super) struct Transaction {
@@ -31,7 +23,8 @@ pub(super) fn from(snapshot: &Snapshot, wanted: &State) -> Transaction {
         requests: Vec::new(),
         subjects: Vec::new(),
     };
-    let generation = Attributes::after(&batch_header()).with_number(1, snapshot.generation);
+    let generation =
+        Attributes::after(&batch_header()).with_number(BATCH_GENERATION, snapshot.generation);
     transaction.push(
         BEGIN,
         0,
@@ -81,20 +74,24 @@ impl Transaction {
     }
 
     fn about_table(&mut self, kind: u16, flags: u16, family: Family, table: &str) {
-        let body = about(family).with_text(1, table);
+        let body = about(family).with_text(TABLE_NAME, table);
         self.push(kind, flags, body, (Some(family), format!("table {table}")));
     }
 
     fn add_chain(&mut self, family: Family, table: &str, name: &str, chain: &ChainState) {
-        let mut body = about(family).with_text(1, table).with_text(3, name);
+        let mut body = about(family)
+            .with_text(CHAIN_TABLE, table)
+            .with_text(CHAIN_NAME, name);
         if let Some(hook) = &chain.hook {
             let place = Attributes::default()
-                .with_number(1, hook.number)
-                .with_number(2, hook.priority.cast_unsigned());
-            body = body.with_nested(4, &place).with_text(7, &hook.kind);
+                .with_number(HOOK_NUMBER, hook.number)
+                .with_number(HOOK_PRIORITY, hook.priority.cast_unsigned());
+            body = body
+                .with_nested(CHAIN_HOOK, &place)
+                .with_text(CHAIN_TYPE, &hook.kind);
         }
         if let Some(policy) = chain.policy {
-            body = body.with_number(5, policy);
+            body = body.with_number(CHAIN_POLICY, policy);
         }
         let subject = format!("table {table}, chain {name}");
         self.push(NEW_CHAIN, CREATE, body, (Some(family), subject));
@@ -103,9 +100,9 @@ impl Transaction {
     fn add_rules(&mut self, family: Family, table: &str, name: &str, chain: &ChainState) {
         for (rule, index) in chain.rules.iter().zip(1..) {
             let body = about(family)
-                .with_text(1, table)
-                .with_text(2, name)
-                .with_nested(4, &expression::write(rule));
+                .with_text(RULE_TABLE, table)
+                .with_text(RULE_CHAIN, name)
+                .with_nested(RULE_EXPRESSIONS, &expression::write(rule));
             let subject = format!("table {table}, chain {name}, rule {index}");
             self.push(NEW_RULE, APPEND, body, (Some(family), subject));
         }
@@ -117,16 +114,16 @@ impl Transaction {
             .iter()
             .partition(|leftover| leftover.jump.is_some());
         for (kind, name, leftovers) in [
-            (DELETE_RULE, 2, &jumps),
-            (DELETE_RULE, 2, &chains),
-            (DELETE_CHAIN, 3, &chains),
+            (DELETE_RULE, RULE_CHAIN, &jumps),
+            (DELETE_RULE, RULE_CHAIN, &chains),
+            (DELETE_CHAIN, CHAIN_NAME, &chains),
         ] {
             for leftover in leftovers {
                 let (family, table) = (leftover.family, leftover.table.name());
-                let mut body = about(family).with_text(1, table);
+                let mut body = about(family).with_text(RULE_TABLE, table);
                 body = body.with_text(name, &leftover.chain);
                 if let Some(handle) = &leftover.jump {
-                    body = body.with(3, handle);
+                    body = body.with(RULE_HANDLE, handle);
                 }
                 let subject = format!("table {table}, chain {}", leftover.chain);
                 self.push(kind, 0, body, (Some(family), subject));

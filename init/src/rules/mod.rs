@@ -11,6 +11,8 @@ mod redirect;
 mod tproxy;
 
 #[cfg(test)]
+pub(crate) mod generators;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

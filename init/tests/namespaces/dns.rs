@@ -88,7 +88,7 @@ fn ask(world: &World, servers: &Servers, asker: &Asker, server: SocketAddr) -> O
         let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None).unwrap();
         let any = if server.is_ipv4() { "0.0.0.0" } else { "::" };
         let from = SocketAddr::new(any.parse().unwrap(), asker.port);
-        socket.bind(&from.into()).unwrap();
+        bind(&socket, from);
         socket.connect(&server.into()).unwrap();
         UdpSocket::from(socket)
     });
@@ -101,6 +101,15 @@ fn ask(world: &World, servers: &Servers, asker: &Asker, server: SocketAddr) -> O
     });
     assert_eq!(&heard[..length], b"who?");
     Some(place)
+}
+
+/// A program that another test starts at this moment may still hold a socket of ours with the same port.
+fn bind(socket: &Socket, from: SocketAddr) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = socket.bind(&from.into()) {
+        assert!(Instant::now() < deadline, "{from}: {error}");
+        std::thread::yield_now();
+    }
 }
 
 fn asker(uid: u32, gid: u32) -> Asker {
