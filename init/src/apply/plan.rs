@@ -12,7 +12,7 @@ use crate::Error;
 use crate::family::Family;
 use crate::iptables::{self, Iptables};
 use crate::netlink::route::MarkedRoute;
-use crate::nftables::{self, Nftables};
+use crate::nftables::{self, Nftables, Scope};
 use crate::options::Options;
 use crate::pod::Ipv6;
 use crate::rules;
@@ -79,7 +79,7 @@ fn by_iptables(options: &Options, ipv6: Ipv6) -> Result<Steps, Error> {
         steps.push(Box::new(Rules::new(holder, before, wanted, forced)));
     }
     // A kernel that has no nf_tables holds nothing in them.
-    if let Ok(nftables) = Nftables::open()
+    if let Ok(nftables) = Nftables::open(Scope::OwnTables)
         && let Ok(before) = nftables.state()
         && !before.is_empty()
     {
@@ -95,8 +95,8 @@ fn by_nftables(options: &Options, ipv6: Ipv6) -> Result<Steps, Error> {
         attempt: "read",
         failure,
     };
-    let nftables = Nftables::open().map_err(failed)?;
-    let (before, leftovers) = nftables.with_leftovers().map_err(failed)?;
+    let nftables = Nftables::open(Scope::Everything).map_err(failed)?;
+    let before = nftables.state().map_err(failed)?;
     let wanted = if options.run.cleanup_only {
         nftables::State::default()
     } else {
@@ -106,7 +106,7 @@ fn by_nftables(options: &Options, ipv6: Ipv6) -> Result<Steps, Error> {
             .collect();
         nftables::State::of(rules.iter().map(|(family, rules)| (*family, rules)))
     };
-    let forced = options.run.force_apply || leftovers;
+    let forced = options.run.force_apply;
     let mut steps: Steps = vec![Box::new(Rules::new(nftables, before, wanted, forced))];
     for family in ipv6.families() {
         if let Some((legacy, before)) = Iptables::legacy_leftovers(family) {

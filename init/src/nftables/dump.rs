@@ -3,7 +3,7 @@
 
 use super::expression::{self, Expression, Verdict};
 use super::protocol::*;
-use super::state::{ChainState, State};
+use super::state::{ChainState, Leftover, State};
 use super::{Failure, Hook, table_name};
 use crate::family::Family;
 use crate::iptables::OURS;
@@ -19,21 +19,8 @@ const ACCEPT: u32 = 1;
 pub(super) struct Snapshot {
     /// The number of changes there were before; another change makes another number.
     pub(super) generation: u32,
-    /// Our tables.
+    /// What is ours.
     pub(super) state: State,
-    /// What iptables programs made of ours.
-    pub(super) leftovers: Vec<Leftover>,
-}
-
-/// Something of ours in a table of the iptables programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Leftover {
-    pub(super) family: Family,
-    pub(super) table: Table,
-    /// The chain it is, or is in.
-    pub(super) chain: String,
-    /// The handle of a jump to a chain of ours; `None` for such a chain itself.
-    pub(super) jump: Option<Vec<u8>>,
 }
 
 /// Reads what there is.
@@ -60,7 +47,7 @@ pub(super) fn read(socket: &Socket) -> Result<Snapshot, Failure> {
     if generation(socket)? == snapshot.generation {
         Ok(snapshot)
     } else {
-        Err(Failure::of_reading(std::io::ErrorKind::Interrupted.into()))
+        Err(unread(std::io::ErrorKind::Interrupted.into()))
     }
 }
 
@@ -75,8 +62,12 @@ fn generation(socket: &Socket) -> Result<u32, Failure> {
         let attributes = answer.body.get(FIXED..).unwrap_or_default();
         generation = network_number(attributes, GENERATION).unwrap_or_default();
     };
-    socket.ask(&request, read).map_err(Failure::of_reading)?;
+    socket.ask(&request, read).map_err(unread)?;
     Ok(generation)
+}
+
+fn unread(cause: std::io::Error) -> Failure {
+    Failure::Unread { cause }
 }
 
 /// Asks for all there is of something, in all families, and hands over what is in ours.
@@ -95,7 +86,7 @@ fn dump(socket: &Socket, kind: u16, mut each: impl FnMut(Family, &[u8])) -> Resu
             each(family, attributes);
         }
     };
-    socket.ask(&request, read).map_err(Failure::of_reading)
+    socket.ask(&request, read).map_err(unread)
 }
 
 /// Whose a table is.
@@ -129,12 +120,14 @@ impl Snapshot {
                 let table = self.state.tables.get_mut(&(family, table))?;
                 table.chains.insert(chain, read_chain(attributes));
             }
-            Owner::Iptables(table) if chain.starts_with(OURS) => self.leftovers.push(Leftover {
-                family,
-                table,
-                chain,
-                jump: None,
-            }),
+            Owner::Iptables(table) if chain.starts_with(OURS) => {
+                self.state.leftovers.push(Leftover {
+                    family,
+                    table,
+                    chain,
+                    jump: None,
+                })
+            }
             Owner::Iptables(_) => {}
         }
         Some(())
@@ -150,7 +143,7 @@ impl Snapshot {
                 table.chains.get_mut(chain)?.rules.push(expressions);
             }
             Owner::Iptables(table) if !chain.starts_with(OURS) && jumps_to_us(&expressions) => {
-                self.leftovers.push(Leftover {
+                self.state.leftovers.push(Leftover {
                     family,
                     table,
                     chain: chain.to_owned(),

@@ -30,10 +30,20 @@ use crate::rules::{Chain, Point, Table};
 /// How often to try again when somebody else changes rules at the same moment.
 const ATTEMPTS: usize = 16;
 
+/// What is to be read and changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Our tables.
+    OwnTables,
+    /// Our tables, and what iptables programs made of ours in theirs.
+    Everything,
+}
+
 /// The kernel's packet filter.
 #[derive(Debug)]
 pub(crate) struct Nftables {
     socket: Socket,
+    scope: Scope,
 }
 
 impl Nftables {
@@ -41,36 +51,30 @@ impl Nftables {
     ///
     /// # Errors
     /// When the kernel has none.
-    pub(crate) fn open() -> Result<Self, Failure> {
+    pub(crate) fn open(scope: Scope) -> Result<Self, Failure> {
         match Socket::netfilter() {
-            Ok(socket) => Ok(Self { socket }),
-            Err(cause) => Err(Failure::unreachable(cause)),
+            Ok(socket) => Ok(Self { socket, scope }),
+            Err(cause) => Err(Failure::Unread { cause }),
         }
     }
 
-    /// Our rules as they are now.
+    /// What is ours now.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When it cannot be read.
     pub(crate) fn state(&self) -> Result<State, Failure> {
-        self.with_leftovers().map(|(state, _)| state)
+        self.snapshot().map(|snapshot| snapshot.state)
     }
 
-    /// Our rules as they are now, and whether iptables programs made others of ours in nf_tables.
+    /// Makes it what is wanted. All of it is done, or nothing, and nothing if somebody else changed rules
+    /// since they were read.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub(crate) fn with_leftovers(&self) -> Result<(State, bool), Failure> {
-        let snapshot = self.snapshot()?;
-        Ok((snapshot.state, !snapshot.leftovers.is_empty()))
-    }
-
-    /// Makes our rules what is wanted, and removes those that iptables programs made. All of it is
-    /// done, or nothing, and nothing if somebody else changed rules since they were read.
-    ///
-    /// # Errors
-    /// When nothing was done.
+    /// When nothing was done. What iptables programs made cannot be made again here.
     pub(crate) fn change_to(&self, wanted: &State) -> Result<(), Failure> {
+        if !wanted.leftovers.is_empty() {
+            return Err(Failure::Irreversible);
+        }
         let mut attempts = 0;
         loop {
             let snapshot = self.snapshot()?;
@@ -87,6 +91,10 @@ impl Nftables {
         loop {
             match dump::read(&self.socket) {
                 Err(failure) if failure.is_race() && attempts < ATTEMPTS => attempts += 1,
+                Ok(mut snapshot) if self.scope == Scope::OwnTables => {
+                    snapshot.state.leftovers.clear();
+                    return Ok(snapshot);
+                }
                 result => return result,
             }
         }

@@ -9,10 +9,24 @@ use super::{Hook, chain_name, point_name, table_name};
 use crate::family::Family;
 use crate::rules::{Action, Ruleset, Table, TableRules};
 
-/// Our tables of both families.
+/// What is ours in both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
+    /// Our tables.
     pub(super) tables: BTreeMap<(Family, Table), TableState>,
+    /// What iptables programs made of ours. Nobody wants any.
+    pub(super) leftovers: Vec<Leftover>,
+}
+
+/// Something of ours in a table of the iptables programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leftover {
+    pub(super) family: Family,
+    pub(super) table: Table,
+    /// The chain it is, or is in.
+    pub(super) chain: String,
+    /// The handle of a jump to a chain of ours; `None` for such a chain itself.
+    pub(super) jump: Option<Vec<u8>>,
 }
 
 /// One table.
@@ -50,11 +64,14 @@ impl State {
 
     /// Whether there is nothing of ours.
     pub(crate) fn is_empty(&self) -> bool {
-        self.tables.is_empty()
+        self.tables.is_empty() && self.leftovers.is_empty()
     }
 
     /// The first thing that `found` has otherwise, in words.
     pub(crate) fn first_difference(&self, found: &Self) -> Option<String> {
+        if self.leftovers != found.leftovers {
+            return Some("rules that iptables programs made are still there".to_owned());
+        }
         let keys = self.tables.keys().chain(found.tables.keys());
         keys.into_iter().find_map(|key| {
             let (wanted, there) = (self.tables.get(key), found.tables.get(key));

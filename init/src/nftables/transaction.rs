@@ -1,10 +1,10 @@
 //! The one transaction that leads from what there is to what is wanted. The kernel lets packets see
 //! all of it or nothing: there is no moment without rules, or with two sets of them.
 
-use super::dump::{Leftover, Snapshot};
+use super::dump::Snapshot;
 use super::failure::Subject;
 use super::protocol::*;
-use super::state::{ChainState, State};
+use super::state::{ChainState, Leftover, State};
 use super::{Failure, expression, table_name};
 use crate::family::Family;
 use crate::netlink::message::{APPEND, Attributes, CREATE, Request};
@@ -44,7 +44,7 @@ pub(super) fn from(snapshot: &Snapshot, wanted: &State) -> Transaction {
             transaction.add_rules(*family, table, name, chain);
         }
     }
-    transaction.remove(&snapshot.leftovers);
+    transaction.remove(&snapshot.state.leftovers);
     let end = Attributes::after(&batch_header());
     transaction.push(END, 0, end, (None, "the end of a transaction".to_owned()));
     transaction
@@ -58,7 +58,7 @@ impl Transaction {
     pub(super) fn commit(&self, socket: &Socket) -> Result<(), Failure> {
         socket.change_all(&self.requests).map_err(|(at, cause)| {
             let subject = at.and_then(|at| self.subjects.get(at)).cloned();
-            Failure::of_changing(subject, cause)
+            Failure::Refused { subject, cause }
         })
     }
 

@@ -237,6 +237,12 @@ fn rules_of_other_means_go_when_new_ones_come() {
             );
             run(&namespace, flags);
             assert_eq!(ruleset(&namespace, &[]).matches("istio-").count(), 0);
+            let saved = namespace.saved(variant);
+            assert_eq!(
+                saved.matches("-j ISTIO_OUTPUT\n").count(),
+                2,
+                "{variant}:\n{saved}"
+            );
         }
     }
 }
