@@ -10,6 +10,7 @@ mod endpoints;
 mod model;
 mod state;
 pub mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
 

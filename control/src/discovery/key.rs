@@ -216,7 +216,11 @@ mod tests {
             (Kind::Workload, "10.0.0.1", true),
             (Kind::Workload, "::ffff:10.0.0.1", false),
             (Kind::Workload, "web-0", false),
-            (Kind::HostAddresses, "web-0.web.shop.svc.cluster.local", true),
+            (
+                Kind::HostAddresses,
+                "web-0.web.shop.svc.cluster.local",
+                true,
+            ),
             (Kind::HostAddresses, "Web", false),
             (Kind::HostAddresses, "web.", false),
             (Kind::HostAddresses, "10.0.0.1", false),

@@ -24,7 +24,11 @@ pub(super) fn addresses(view: &View<'_>, client: Client<'_>, host: &str) -> Opti
         .map(|candidate| addresses_of(view, candidate, host))
         .find(|found| !found.is_empty())?;
     Some(HostAddresses {
-        addresses: found.into_iter().take(MAX_ADDRESSES).map(bytes_of).collect(),
+        addresses: found
+            .into_iter()
+            .take(MAX_ADDRESSES)
+            .map(bytes_of)
+            .collect(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! What connections ask: entries that are filled by the stream and waited for by whoever came
 //! first.
 
+use std::fmt::Display;
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 
 use super::model::{Answer, Own, Service, Workload};
 use super::state::State;
+use super::table::Table;
 use crate::metrics::Registry;
 
 /// How long a first request waits for control's answer.
@@ -152,19 +155,35 @@ impl Discovery {
     /// The entry of the workload at an address, which is followed from now on.
     #[must_use]
     pub fn workload(&self, address: IpAddr) -> Option<Arc<Entry<Option<Arc<Workload>>>>> {
+        self.follow(|state| &mut state.workloads, address)
+    }
+
+    /// The entry of what DNS says of a host, which is followed from now on. The host is in lower
+    /// case, without a trailing dot.
+    #[must_use]
+    pub fn addresses(&self, host: &str) -> Option<Arc<Entry<Option<Arc<Vec<IpAddr>>>>>> {
+        self.follow(|state| &mut state.addresses, host.to_owned())
+    }
+
+    fn follow<K: Clone + Display + Eq + Hash, V>(
+        &self,
+        table: impl Fn(&mut State) -> &mut Table<K, V>,
+        name: K,
+    ) -> Option<Arc<Entry<Option<Arc<V>>>>> {
         let now = self.seconds();
         let mut state = self.inner.state.lock();
-        if let Some(entry) = state.workload(address) {
+        let table = table(&mut state);
+        if let Some(entry) = table.get(&name) {
             entry.touch(now);
             return Some(entry);
         }
-        if state.workload_count() >= MAX_NAMES {
+        if table.len() >= MAX_NAMES {
             self.inner.metrics.counters().names_over_limit.increment();
-            if self.link() != Link::Up || !state.evict_workload(now) {
+            if self.link() != Link::Up || !table.evict_one(now) {
                 return None;
             }
         }
-        let entry = state.follow_workload(address);
+        let entry = table.follow(name);
         drop(state);
         entry.touch(now);
         self.inner.changed.notify_one();

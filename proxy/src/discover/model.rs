@@ -261,6 +261,15 @@ impl SliceEndpoint {
     }
 }
 
+/// What DNS says of a host.
+pub(super) fn host_addresses(message: lateen::HostAddresses) -> Result<Vec<IpAddr>, Invalid> {
+    message
+        .addresses
+        .iter()
+        .map(|bytes| address(bytes))
+        .collect()
+}
+
 impl Workload {
     pub(super) fn read(message: lateen::Workload) -> Result<Self, Invalid> {
         let mesh_identity = if message.mutual_tls && !message.host_network {

@@ -17,9 +17,10 @@ use lateen_wire::resource::DestinationName;
 use super::cache::Entry;
 use super::endpoints::{replace_endpoints, workload_answer};
 use super::model::{Answer, Definition, Service, ServiceDefinition, Slice, Workload};
+use super::table::Table;
 
 /// A name in use longer ago than this may leave when the limit is reached, in seconds.
-const RECENT: u32 = 60;
+pub(super) const RECENT: u32 = 60;
 
 /// Everything that is followed.
 #[derive(Default)]
@@ -27,16 +28,20 @@ pub(super) struct State {
     destinations: AHashMap<DestinationName, Destination>,
     services: AHashMap<ServiceKey, ServiceState>,
     slices: AHashMap<String, SliceState>,
-    workloads: AHashMap<IpAddr, Arc<Entry<Option<Arc<Workload>>>>>,
-    changes: Changes,
+    /// By address.
+    pub(super) workloads: Table<IpAddr, Workload>,
+    /// By host.
+    pub(super) addresses: Table<String, Vec<IpAddr>>,
+    destination_changes: NameChanges,
+    slice_changes: NameChanges,
 }
 
 /// Names to begin and to stop following, by type, since the last time they were taken.
-#[derive(Default)]
 pub(super) struct Changes {
     pub(super) destinations: NameChanges,
     pub(super) slices: NameChanges,
     pub(super) workloads: NameChanges,
+    pub(super) addresses: NameChanges,
 }
 
 /// Names of one type.
@@ -52,6 +57,7 @@ pub(super) struct Followed {
     pub(super) destinations: BTreeMap<String, bool>,
     pub(super) slices: BTreeMap<String, bool>,
     pub(super) workloads: BTreeMap<String, bool>,
+    pub(super) addresses: BTreeMap<String, bool>,
 }
 
 type ServiceKey = (String, u16);
@@ -84,7 +90,7 @@ impl State {
     /// Follows a destination.
     pub(super) fn follow_destination(&mut self, name: DestinationName) -> Arc<Entry<Answer>> {
         let entry = Arc::new(Entry::default());
-        self.changes.destinations.add(name.to_string());
+        self.destination_changes.add(name.to_string());
         self.destinations.insert(
             name,
             Destination {
@@ -95,35 +101,18 @@ impl State {
         entry
     }
 
-    /// The entry of a workload that is followed already.
-    pub(super) fn workload(&self, address: IpAddr) -> Option<Arc<Entry<Option<Arc<Workload>>>>> {
-        self.workloads.get(&address).cloned()
-    }
-
-    /// Follows a workload.
-    pub(super) fn follow_workload(&mut self, address: IpAddr) -> Arc<Entry<Option<Arc<Workload>>>> {
-        let entry = Arc::new(Entry::default());
-        self.changes.workloads.add(address.to_string());
-        self.workloads.insert(address, Arc::clone(&entry));
-        entry
-    }
-
     /// Number of destinations.
     pub(super) fn destination_count(&self) -> usize {
         self.destinations.len()
     }
 
-    /// Number of workloads.
-    pub(super) fn workload_count(&self) -> usize {
-        self.workloads.len()
-    }
-
     /// Whether nothing needs to be sent.
     pub(super) fn has_changes(&self) -> bool {
         [
-            &self.changes.destinations,
-            &self.changes.slices,
-            &self.changes.workloads,
+            &self.destination_changes,
+            &self.slice_changes,
+            &self.workloads.changes,
+            &self.addresses.changes,
         ]
         .iter()
         .any(|changes| !changes.is_empty())
@@ -131,26 +120,29 @@ impl State {
 
     /// What to send.
     pub(super) fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        Changes {
+            destinations: std::mem::take(&mut self.destination_changes),
+            slices: std::mem::take(&mut self.slice_changes),
+            workloads: std::mem::take(&mut self.workloads.changes),
+            addresses: std::mem::take(&mut self.addresses.changes),
+        }
     }
 
     /// Every name that is followed, for a new stream; supersedes pending changes.
     pub(super) fn follow_anew(&mut self) -> Followed {
-        self.changes = Changes::default();
+        self.take_changes();
         let destinations = self.destinations.iter().map(|(name, destination)| {
             let answered = destination.service.is_some() || destination.entry.answer().is_some();
             (name.to_string(), answered)
         });
         let slices = self.slices.iter();
-        let workloads = self.workloads.iter();
         Followed {
             destinations: destinations.collect(),
             slices: slices
                 .map(|(name, slice)| (name.clone(), slice.content.is_some()))
                 .collect(),
-            workloads: workloads
-                .map(|(address, entry)| (address.to_string(), entry.answer().is_some()))
-                .collect(),
+            workloads: self.workloads.followed(),
+            addresses: self.addresses.followed(),
         }
     }
 
@@ -207,13 +199,6 @@ impl State {
         }
     }
 
-    /// Takes in a workload, or that there is none at the address.
-    pub(super) fn apply_workload(&mut self, address: IpAddr, workload: Option<Workload>) {
-        if let Some(entry) = self.workloads.get(&address) {
-            entry.publish(workload.map(Arc::new));
-        }
-    }
-
     /// Stops following everything that nobody holds and nobody used since `oldest`.
     pub(super) fn evict_idle(&mut self, oldest: u32) {
         let idle: Vec<_> = self
@@ -225,14 +210,8 @@ impl State {
         for name in idle {
             self.forget_destination(&name);
         }
-        let changes = &mut self.changes.workloads;
-        self.workloads.retain(|address, entry| {
-            let keep = !is_idle(entry, oldest);
-            if !keep {
-                changes.remove(address.to_string());
-            }
-            keep
-        });
+        self.workloads.evict_idle(oldest);
+        self.addresses.evict_idle(oldest);
     }
 
     /// Makes room for one destination: names that lead nowhere, or are not answered and not waited
@@ -261,29 +240,11 @@ impl State {
         }
     }
 
-    /// Makes room for one workload.
-    pub(super) fn evict_workload(&mut self, now: u32) -> bool {
-        let victim = self
-            .workloads
-            .iter()
-            .filter(|(_, entry)| Arc::strong_count(entry) == 1)
-            .min_by_key(|(_, entry)| entry.last_used());
-        match victim {
-            Some((address, entry)) if now.saturating_sub(entry.last_used()) > RECENT => {
-                let address = *address;
-                self.workloads.remove(&address);
-                self.changes.workloads.remove(address.to_string());
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn forget_destination(&mut self, name: &DestinationName) {
         let Some(destination) = self.destinations.remove(name) else {
             return;
         };
-        self.changes.destinations.remove(name.to_string());
+        self.destination_changes.remove(name.to_string());
         if let Some(key) = destination.service {
             self.leave_service(name, &key);
         } else if let Some(Answer::Workload(endpoint)) = destination.entry.answer().as_deref() {
@@ -338,7 +299,7 @@ impl State {
     fn follow_slices(&mut self, key: &ServiceKey, now: &[String], before: &[String]) {
         for slice in now {
             let state = self.slices.entry(slice.clone()).or_insert_with(|| {
-                self.changes.slices.add(slice.clone());
+                self.slice_changes.add(slice.clone());
                 SliceState::default()
             });
             if !state.services.contains(key) {
@@ -352,7 +313,7 @@ impl State {
             state.services.retain(|other| other != key);
             if state.services.is_empty() {
                 self.slices.remove(slice);
-                self.changes.slices.remove(slice.clone());
+                self.slice_changes.remove(slice.clone());
             }
         }
     }
@@ -404,7 +365,7 @@ impl State {
     }
 }
 
-fn is_idle<A>(entry: &Arc<Entry<A>>, oldest: u32) -> bool {
+pub(super) fn is_idle<A>(entry: &Arc<Entry<A>>, oldest: u32) -> bool {
     Arc::strong_count(entry) == 1 && entry.last_used() < oldest
 }
 
@@ -415,12 +376,12 @@ impl NameChanges {
 
     /// Also for a name that control may still think of as followed: subscribing again makes it
     /// send what the new entry needs.
-    fn add(&mut self, name: String) {
+    pub(super) fn add(&mut self, name: String) {
         self.unsubscribe.remove(&name);
         self.subscribe.insert(name);
     }
 
-    fn remove(&mut self, name: String) {
+    pub(super) fn remove(&mut self, name: String) {
         self.subscribe.remove(&name);
         self.unsubscribe.insert(name);
     }

@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::cache::{Discovery, Link};
-use super::model::{Definition, Own, Slice, Workload};
+use super::model::{Definition, Own, Slice, Workload, host_addresses};
 use super::state::{Changes, NameChanges, State};
 use crate::control::{BackOff, Control};
 use crate::metrics::Counters;
@@ -35,11 +35,12 @@ const EVICTION: Duration = Duration::from_secs(60);
 const INVALID_ARGUMENT: i32 = 3;
 
 /// Every type.
-const TYPES: [&str; 4] = [
+const TYPES: [&str; 5] = [
     resource::OWN,
     resource::DESTINATION,
     resource::ENDPOINT_SLICE,
     resource::WORKLOAD,
+    resource::HOST_ADDRESSES,
 ];
 
 /// Keeps the cache current for ever.
@@ -145,6 +146,7 @@ impl Follower {
             (resource::DESTINATION, followed.destinations),
             (resource::ENDPOINT_SLICE, followed.slices),
             (resource::WORKLOAD, followed.workloads),
+            (resource::HOST_ADDRESSES, followed.addresses),
         ] {
             if names.is_empty() {
                 continue;
@@ -182,6 +184,7 @@ impl Follower {
             (resource::DESTINATION, changes.destinations),
             (resource::ENDPOINT_SLICE, changes.slices),
             (resource::WORKLOAD, changes.workloads),
+            (resource::HOST_ADDRESSES, changes.addresses),
         ] {
             if names.is_empty() {
                 continue;
@@ -244,6 +247,7 @@ impl Follower {
             resource::OWN => self.apply_own(&response.resources)?,
             resource::DESTINATION => self.apply_destinations(response)?,
             resource::ENDPOINT_SLICE => self.apply_slices(response)?,
+            resource::HOST_ADDRESSES => self.apply_addresses(response)?,
             _ => self.apply_workloads(response)?,
         }
         let versions = self.versions.entry(type_url).or_default();
@@ -296,8 +300,24 @@ impl Follower {
             for (name, workload) in read.into_iter().chain(gone) {
                 // As above.
                 if let Ok(address) = name.parse::<IpAddr>() {
-                    state.apply_workload(address, workload);
+                    state.workloads.apply(&address, workload);
                 }
+            }
+        });
+        Ok(())
+    }
+
+    fn apply_addresses(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
+        let read = read_all(&response.resources, |message| {
+            host_addresses(message).map(Some)
+        })?;
+        let gone = response
+            .removed_resources
+            .iter()
+            .map(|name| (name.as_str(), None));
+        self.discovery.with_state(|state| {
+            for (host, addresses) in read.into_iter().chain(gone) {
+                state.addresses.apply(&host.to_owned(), addresses);
             }
         });
         Ok(())
