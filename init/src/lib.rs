@@ -26,6 +26,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use error::Error;
+use family::Family;
 use options::{Backend, DnsCapture, Invocation, Options};
 
 /// The exit code when the rules could not be made, or the options are wrong.
@@ -95,6 +96,7 @@ fn dry_run(options: &Options, ipv6: pod::Ipv6) -> Result<(), Error> {
                 iptables::State::default().change_to(&iptables::State::from(&rules))
             }
         });
+        text.push_str(&routes(options, family));
     }
     if let Some(path) = &options.run.dry_run_file {
         std::fs::write(path, &text).map_err(|cause| Error::Write {
@@ -103,4 +105,18 @@ fn dry_run(options: &Options, ipv6: pod::Ipv6) -> Result<(), Error> {
         })?;
     }
     report::answer(&text)
+}
+
+/// The way of marked packets, as comments: neither language can say it.
+fn routes(options: &Options, family: Family) -> String {
+    let Some((mark, table)) = options.marked_route() else {
+        return String::new();
+    };
+    let ip = match family {
+        Family::V4 => "ip -4",
+        Family::V6 => "ip -6",
+    };
+    format!(
+        "# {ip} route add local default dev lo table {table}\n# {ip} rule add fwmark {mark:#x} lookup {table}\n"
+    )
 }

@@ -11,7 +11,7 @@ use nix::unistd::{Gid, setfsgid};
 use socket2::{Domain, Socket, Type};
 
 use super::harness::world::{address, program};
-use super::harness::{Flow, MEANS, Namespace, PROXY, Place, World};
+use super::harness::{Flow, MEANS, Namespace, PROXY, World};
 
 const TPROXY: &[&str] = &[
     "-u",
@@ -30,37 +30,42 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(5));
 #[test]
 fn the_application_sees_the_address_of_the_client() {
     for means in MEANS {
-        for (client, pod) in [
-            ("10.77.0.1", "10.77.0.2:7070"),
-            ("fd77::1", "[fd77::2]:7070"),
-        ] {
-            let world = World::new();
-            world.program(&[TPROXY, means].concat());
-            let pod_address = address(pod);
-            let application = world.pod.enter(|| TcpListener::bind(pod_address).unwrap());
-            // The world's listener is the proxy; what follows is one that hands a connection on.
-            let client = SocketAddr::new(client.parse().unwrap(), 40001);
-            let to_application = world.pod.enter(|| hand_on(client, pod_address));
-            let (from_proxy, peer) = application.accept().unwrap();
-            assert_eq!(peer, client, "{means:?}");
-            exchange(&to_application, &from_proxy);
-            exchange(&from_proxy, &to_application);
+        for to in ["10.77.0.2:7070", "[fd77::2]:7070"] {
+            let to = address(to);
+            // Nobody of the world's listens for the proxy's inbound port: that is us.
+            let world = World::with_captures(15001, 16006);
+            world.program(&[TPROXY, means, &["--drop-invalid"]].concat());
+            let proxy = world.pod.enter(|| listen_for_all(to));
+            let application = world.pod.enter(|| TcpListener::bind(to).unwrap());
 
-            let flow = Flow {
-                from_outside: true,
-                uid: 0,
-                gid: 0,
-                source: Some(SocketAddr::new(client.ip(), 40002)),
-                to: pod_address,
-            };
-            let arrival = world.arrival(&flow).unwrap();
-            assert_eq!(arrival.place, Place::InboundProxy, "{means:?}");
-            assert_eq!(
-                (arrival.peer, arrival.original),
-                (flow.source.unwrap(), pod_address)
-            );
+            let client = world.outside.enter(|| TcpStream::connect(to).unwrap());
+            let (from_client, peer) = proxy.accept().unwrap();
+            assert_eq!(peer, client.local_addr().unwrap(), "{means:?}");
+            assert_eq!(from_client.local_addr().unwrap(), to, "{means:?}");
+            let to_application = world.pod.enter(|| hand_on(peer, to));
+            let (from_proxy, peer) = application.accept().unwrap();
+            assert_eq!(peer.ip(), client.local_addr().unwrap().ip(), "{means:?}");
+
+            for (one, other) in [(&client, &from_client), (&to_application, &from_proxy)] {
+                exchange(one, other);
+                exchange(other, one);
+            }
         }
     }
+}
+
+/// Listens as the proxy does: for connections to any address.
+fn listen_for_all(to: SocketAddr) -> TcpListener {
+    let any = if to.is_ipv4() {
+        "0.0.0.0:15006"
+    } else {
+        "[::]:15006"
+    };
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    setsockopt(&socket, sockopt::IpTransparent, &true).unwrap();
+    socket.bind(&address(any).into()).unwrap();
+    socket.listen(8).unwrap();
+    socket.into()
 }
 
 /// Connects to the application as the proxy does: as root of the proxy's group, from the address of
@@ -70,7 +75,8 @@ fn hand_on(from: SocketAddr, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
     setsockopt(&socket, sockopt::IpTransparent, &true).unwrap();
     socket.set_mark(1337).unwrap();
-    socket.bind(&from.into()).unwrap();
+    // The client's own port would make one connection of two for conntrack.
+    socket.bind(&SocketAddr::new(from.ip(), 0).into()).unwrap();
     socket
         .connect_timeout(&to.into(), Duration::from_secs(5))
         .unwrap();
