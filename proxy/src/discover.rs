@@ -16,3 +16,4 @@ mod tests;
 
 pub use self::cache::{Discovery, Entry, Link, Snapshot};
 pub use self::model::{Answer, Application, InboundPort, Mesh, Own, Service, Workload};
+pub use self::table::OptionalEntry;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::model::{Answer, Own, Service, Workload};
 use super::state::State;
-use super::table::Table;
+use super::table::{OptionalEntry, Table};
 use crate::metrics::Registry;
 
 /// How long a first request waits for control's answer.
@@ -154,14 +154,14 @@ impl Discovery {
 
     /// The entry of the workload at an address, which is followed from now on.
     #[must_use]
-    pub fn workload(&self, address: IpAddr) -> Option<Arc<Entry<Option<Arc<Workload>>>>> {
+    pub fn workload(&self, address: IpAddr) -> Option<Arc<OptionalEntry<Workload>>> {
         self.follow(|state| &mut state.workloads, address)
     }
 
     /// The entry of what DNS says of a host, which is followed from now on. The host is in lower
     /// case, without a trailing dot.
     #[must_use]
-    pub fn addresses(&self, host: &str) -> Option<Arc<Entry<Option<Arc<Vec<IpAddr>>>>>> {
+    pub fn addresses(&self, host: &str) -> Option<Arc<OptionalEntry<Vec<IpAddr>>>> {
         self.follow(|state| &mut state.addresses, host.to_owned())
     }
 
@@ -169,7 +169,7 @@ impl Discovery {
         &self,
         table: impl Fn(&mut State) -> &mut Table<K, V>,
         name: K,
-    ) -> Option<Arc<Entry<Option<Arc<V>>>>> {
+    ) -> Option<Arc<OptionalEntry<V>>> {
         let now = self.seconds();
         let mut state = self.inner.state.lock();
         let table = table(&mut state);

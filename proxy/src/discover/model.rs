@@ -262,7 +262,7 @@ impl SliceEndpoint {
 }
 
 /// What DNS says of a host.
-pub(super) fn host_addresses(message: lateen::HostAddresses) -> Result<Vec<IpAddr>, Invalid> {
+pub(super) fn host_addresses(message: &lateen::HostAddresses) -> Result<Vec<IpAddr>, Invalid> {
     message
         .addresses
         .iter()

@@ -309,7 +309,7 @@ impl Follower {
 
     fn apply_addresses(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
         let read = read_all(&response.resources, |message| {
-            host_addresses(message).map(Some)
+            host_addresses(&message).map(Some)
         })?;
         let gone = response
             .removed_resources

@@ -10,9 +10,12 @@ use ahash::AHashMap;
 use super::cache::Entry;
 use super::state::{NameChanges, RECENT, is_idle};
 
-/// Names and their entries; an entry's answer is `None` when control says that there is nothing.
+/// What control says under a name: a value, or that there is none.
+pub type OptionalEntry<V> = Entry<Option<Arc<V>>>;
+
+/// Names and their entries.
 pub(super) struct Table<K, V> {
-    entries: AHashMap<K, Arc<Entry<Option<Arc<V>>>>>,
+    entries: AHashMap<K, Arc<OptionalEntry<V>>>,
     pub(super) changes: NameChanges,
 }
 
@@ -27,12 +30,12 @@ impl<K, V> Default for Table<K, V> {
 
 impl<K: Clone + Display + Eq + Hash, V> Table<K, V> {
     /// The entry of a name that is followed already.
-    pub(super) fn get(&self, name: &K) -> Option<Arc<Entry<Option<Arc<V>>>>> {
+    pub(super) fn get(&self, name: &K) -> Option<Arc<OptionalEntry<V>>> {
         self.entries.get(name).cloned()
     }
 
     /// Follows a name.
-    pub(super) fn follow(&mut self, name: K) -> Arc<Entry<Option<Arc<V>>>> {
+    pub(super) fn follow(&mut self, name: K) -> Arc<OptionalEntry<V>> {
         let entry = Arc::new(Entry::default());
         self.changes.add(name.to_string());
         self.entries.insert(name, Arc::clone(&entry));

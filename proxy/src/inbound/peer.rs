@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
 use super::Accepted;
-use crate::discover::{Entry, Workload};
+use crate::discover::{OptionalEntry, Workload};
 use crate::http::Record;
 use crate::metrics::{
     HttpKey, HttpRecord, Party, Reporter, Security, ServiceLabels, Telemetry, Traffic,
@@ -39,7 +39,7 @@ struct Identified {
     identity: Identity,
     own: Identity,
     forwarded_cert: HeaderValue,
-    workload: Option<Arc<Entry<Option<Arc<Workload>>>>>,
+    workload: Option<Arc<OptionalEntry<Workload>>>,
 }
 
 impl Peer {
@@ -119,7 +119,7 @@ impl Peer {
     }
 
     /// What control says of the address the client calls from.
-    fn workload(&self) -> Option<&Entry<Option<Arc<Workload>>>> {
+    fn workload(&self) -> Option<&OptionalEntry<Workload>> {
         self.identified.as_ref()?.workload.as_deref()
     }
 
