@@ -4,6 +4,7 @@
 //! in the crate looks at the environment.
 
 mod arguments;
+mod dns;
 mod proxy_config;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use lateen_wire::{Identity, names, ports};
 
 pub use self::arguments::{Arguments, Command};
+pub use self::dns::{Dns, NameServers};
 use self::proxy_config::ProxyConfig;
 use crate::listen::Capture;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub root_path: PathBuf,
     /// Capture of redirected connections.
     pub listen: Listen,
+    /// The name server, if DNS is captured.
+    pub dns: Option<Dns>,
     /// Ports of the agent.
     pub ports: AgentPorts,
     /// Threads that carry traffic; at least 1.
@@ -195,6 +199,7 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
     };
     let identity = reader.identity(&trust_domain, namespace.as_deref(), &service_account);
     let listen = Listen::read(reader);
+    let dns = Dns::read(reader);
     let agent_ports = AgentPorts::read(&proxy_config, reader);
     let drain = DrainTimes::read(&proxy_config, reader);
     let (name, namespace) = (name?, namespace?);
@@ -217,6 +222,7 @@ fn read_all(arguments: &Arguments, reader: &mut Reader<'_>) -> Option<Config> {
         token_path: reader.text("LATEEN_TOKEN_PATH", TOKEN_PATH).into(),
         root_path: reader.text("LATEEN_ROOT_CERT_PATH", ROOT_PATH).into(),
         listen,
+        dns,
         ports: agent_ports,
         workers: worker_count(arguments.concurrency.or(proxy_config.concurrency)),
         drain,

@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod detect;
 pub mod discover;
+pub mod dns;
 pub mod drain;
 pub mod http;
 pub mod inbound;

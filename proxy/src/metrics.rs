@@ -5,6 +5,7 @@
 //! A series leaves when nobody has held it for a while.
 
 mod counters;
+mod dns;
 mod histogram;
 mod labels;
 mod process;
@@ -14,7 +15,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub use self::counters::Counters;
+pub use self::dns::DnsMetrics;
 pub use self::labels::{Flag, Flags, Party, Reporter, Security, ServiceLabels, Traffic};
 pub use self::series::{HttpRecord, HttpSeries, TcpSeries};
 pub use self::telemetry::{HttpKey, OpenConnection, RequestProtocol, Telemetry};
@@ -42,6 +44,8 @@ struct Inner {
     http: Mutex<AHashMap<Arc<str>, Arc<HttpSeries>>>,
     tcp: Mutex<AHashMap<Arc<str>, Arc<TcpSeries>>>,
     counters: Counters,
+    /// Made when the name server starts.
+    dns: OnceLock<Arc<DnsMetrics>>,
     started: Instant,
 }
 
@@ -55,6 +59,7 @@ impl Registry {
                 http: Mutex::default(),
                 tcp: Mutex::default(),
                 counters: Counters::default(),
+                dns: OnceLock::new(),
                 started: Instant::now(),
             }),
         }
@@ -66,6 +71,12 @@ impl Registry {
         &self.inner.counters
     }
 
+    /// What the name server counts; without one nobody asks, and there are no such metrics.
+    #[must_use]
+    pub fn dns(&self) -> Arc<DnsMetrics> {
+        Arc::clone(self.inner.dns.get_or_init(Arc::default))
+    }
+
     /// Appends every metric in the Prometheus text format 0.0.4.
     pub fn render(&self, text: &mut String) {
         self.expire();
@@ -75,6 +86,9 @@ impl Registry {
         render::tcp(text, &tcp);
         render::build(text);
         self.inner.counters.render(text);
+        if let Some(dns) = self.inner.dns.get() {
+            dns.render(text);
+        }
         process::render(text);
     }
 

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::ready::Reason;
 use crate::shared::{Shared, Worker};
-use crate::{discover, inbound, listen, net, outbound, tls};
+use crate::{discover, dns, inbound, listen, net, outbound, tls};
 
 /// How long the access log may take to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub enum StartError {
     /// No runtime, thread or signal handler.
     #[error("the proxy cannot start its threads: {0}")]
     Thread(#[from] io::Error),
-    /// A capture port is taken.
+    /// A port is taken.
     #[error("the proxy cannot listen on {address}: {source}; is another proxy running?")]
     Listen {
         /// What was to be bound.
@@ -56,6 +56,7 @@ where
     let agent = agent(Arc::clone(&shared));
     runtime.block_on(async {
         let mut background = tokio::task::JoinSet::new();
+        dns::start(&mut background, &shared)?;
         background.spawn(agent);
         start_background(&mut background, &shared);
         wait_for_end().await?;

@@ -12,6 +12,7 @@
 
 mod bad_peers;
 mod discovery;
+mod dns;
 mod drain;
 mod http;
 mod inbound;

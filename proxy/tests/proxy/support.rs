@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod control;
 pub(crate) mod envoy;
 pub(crate) mod mesh;
+pub(crate) mod name_server;
 pub(crate) mod pair;
 
 use std::future::Future;

@@ -32,6 +32,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::authority::Authority;
 
+/// Control says nothing of hosts whose names begin so.
+pub(crate) const SILENT: &str = "silent";
+
 /// Type and name.
 type Key = (&'static str, String);
 
@@ -263,6 +266,7 @@ impl Conversation {
             resource::DESTINATION,
             resource::ENDPOINT_SLICE,
             resource::WORKLOAD,
+            resource::HOST_ADDRESSES,
         ]
         .into_iter()
         .find(|known| *known == request.type_url)
@@ -287,6 +291,7 @@ impl Conversation {
 
     async fn send_changes(&mut self, current: &BTreeMap<Key, (u64, Vec<u8>)>) {
         let mut responses: BTreeMap<&'static str, Vec<Resource>> = BTreeMap::new();
+        let mut removed: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
         let mut sent = BTreeSet::new();
         for (key, sent_version) in &mut self.following {
             // A destination nobody has set does not exist.
@@ -296,6 +301,12 @@ impl Conversation {
             let (version, bytes) = match current.get(key) {
                 Some((version, bytes)) => (*version, bytes.clone()),
                 None if key.0 == resource::DESTINATION => (0, unknown.encode_to_vec()),
+                None if key.0 == resource::HOST_ADDRESSES && !key.1.starts_with(SILENT) => {
+                    if sent_version.replace(0) != Some(0) {
+                        removed.entry(key.0).or_default().push(key.1.clone());
+                    }
+                    continue;
+                }
                 None => continue,
             };
             if *sent_version == Some(version) {
@@ -313,10 +324,12 @@ impl Conversation {
             });
         }
         self.shared.log.lock().sent.extend(sent);
-        for (type_url, resources) in responses {
+        let types: BTreeSet<_> = responses.keys().chain(removed.keys()).copied().collect();
+        for type_url in types {
             self.nonce += 1;
             let response = DeltaDiscoveryResponse {
-                resources,
+                resources: responses.remove(type_url).unwrap_or_default(),
+                removed_resources: removed.remove(type_url).unwrap_or_default(),
                 type_url: type_url.to_owned(),
                 nonce: self.nonce.to_string(),
                 ..DeltaDiscoveryResponse::default()

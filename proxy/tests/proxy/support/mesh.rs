@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use lateen_proxy::config::{Arguments, Config};
+use lateen_proxy::config::{Arguments, Config, Dns, NameServers};
+use lateen_proxy::dns;
 use lateen_proxy::listen::Capture;
 use lateen_proxy::ready::Reason;
 use lateen_proxy::runtime::{self, Listening};
@@ -98,6 +99,28 @@ impl Mesh {
         self.unready_proxy(name, destinations).ready().await
     }
 
+    /// Starts a proxy that answers DNS questions, and asks these name servers; tells where.
+    pub(crate) async fn name_server(
+        &self,
+        name: &str,
+        name_servers: NameServers,
+    ) -> (Proxy, Vec<SocketAddr>) {
+        self.write_token(name, &identity(name));
+        let mut config = self.config(name, self.token(name).to_str().unwrap());
+        config.dns = Some(Dns {
+            listen: ["127.0.0.1:0", "[::1]:0"]
+                .map(|it| it.parse().unwrap())
+                .into(),
+            name_servers,
+        });
+        let shared = Shared::new(config);
+        let mut tasks = JoinSet::new();
+        let listening = runtime::start_worker(&mut tasks, Arc::clone(&shared)).unwrap();
+        let asked_at = dns::start(&mut tasks, &shared).unwrap();
+        let proxy = Proxy::start(name, shared, listening, tasks).ready().await;
+        (proxy, asked_at)
+    }
+
     pub(crate) fn unready_proxy(&self, name: &str, destinations: Destinations) -> Proxy {
         let shared = self.shared(name, destinations, [0, 0]);
         let mut tasks = JoinSet::new();
@@ -173,6 +196,15 @@ impl Mesh {
             let answer = lateen::destination::Answer::Service(answer.clone());
             self.control.set_destination(&name, answer);
         }
+    }
+
+    /// Gives a host addresses in DNS.
+    pub(crate) fn set_addresses(&self, host: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|text| bytes_of(text.parse().unwrap()));
+        let answer = lateen::HostAddresses {
+            addresses: addresses.collect(),
+        };
+        self.control.set(resource::HOST_ADDRESSES, host, &answer);
     }
 
     pub(crate) fn set_endpoints(&self, service: &Service, endpoints: &[Endpoint]) {
