@@ -28,6 +28,16 @@ pub enum Error {
         /// Why this run's turn did not come.
         cause: io::Error,
     },
+    /// The network namespace of another pod could not be entered.
+    #[error(
+        "Cannot work in the network namespace {}: {cause}. It takes CAP_SYS_ADMIN, and a path such as /proc/PID/ns/net", .path.display()
+    )]
+    Namespace {
+        /// The file that stands for it.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
     /// A program of the packet filter failed, or is not there.
     #[error("Cannot {attempt} the {family} packet rules: {failure}")]
     Iptables {

@@ -66,6 +66,13 @@ fn invoke(
 
 /// Brings redirection about as the options say.
 fn program(options: &Options) -> Result<(), Error> {
+    if let Some(path) = &options.run.network_namespace {
+        let cause = |cause| Error::Namespace {
+            path: path.clone(),
+            cause,
+        };
+        pod::enter(path).map_err(cause)?;
+    }
     let ipv6 = pod::Ipv6::detect();
     if options.dns == DnsCapture::Servers(Vec::new()) {
         report::warn(

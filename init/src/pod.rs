@@ -2,7 +2,11 @@
 //! program has to run for it.
 
 use std::fs;
+use std::io;
 use std::net::IpAddr;
+use std::path::Path;
+
+use nix::sched::{CloneFlags, setns};
 
 use crate::family::Family;
 
@@ -107,6 +111,12 @@ impl Ipv6 {
         let v6 = (self != Self::Absent).then_some(Family::V6);
         [Some(Family::V4), v6].into_iter().flatten()
     }
+}
+
+/// Makes another network namespace this process's, and that of the programs that it starts.
+pub(crate) fn enter(network_namespace: &Path) -> io::Result<()> {
+    let file = fs::File::open(network_namespace)?;
+    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
 }
 
 /// Whether this process may change packet rules, as far as it can know itself.

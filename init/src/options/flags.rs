@@ -161,8 +161,8 @@ flags! {
     BACKEND = Flag::value("backend", None, "iptables, nftables (over netlink, no program needed) or auto: iptables where it works (auto)");
     NATIVE_NFTABLES = Flag::switch("native-nftables", "The same as --backend nftables");
     FORCE_IPTABLES_BINARY = Flag::value("force-iptables-binary", None, "legacy or nft (what is there)");
-    CNI_MODE = Flag::switch("cni-mode", "Run for another pod, from the node");
-    NETWORK_NAMESPACE = Flag::value("network-namespace", None, "Path of the other pod's network namespace");
+    CNI_MODE = Flag::switch("cni-mode", "Accepted; --network-namespace alone says for which pod");
+    NETWORK_NAMESPACE = Flag::value("network-namespace", None, "Path of the network namespace to work in (one's own)");
     LOG_AS_JSON = Flag::switch("log_as_json", "Accepted and ignored");
     LOG_CALLER = Flag::value("log_caller", None, "Accepted and ignored");
     LOG_OUTPUT_LEVEL = Flag::value("log_output_level", None, "Accepted and ignored");

@@ -2,9 +2,9 @@
 //! that cannot hold nonsense. All mistakes are reported at once, each with the name as the user
 //! wrote it, the value and what is allowed.
 //!
-//! Flags that ask for something that is not built are refused, for a pod whose traffic takes other
-//! ways than its owner asked for is worse than one that does not start. Flags that cannot change
-//! what happens (those of logging, `--dual-stack`, `--reconcile`) are accepted.
+//! What cannot be done is refused, for a pod whose traffic takes other ways than its owner asked for
+//! is worse than one that does not start. Flags that cannot change what happens (those of logging,
+//! `--dual-stack`, `--reconcile`, `--cni-mode`) are accepted.
 //!
 //! Unlike Istio a value in the environment that cannot be parsed is a mistake too.
 
@@ -205,6 +205,8 @@ pub struct Run {
     pub dry_run: bool,
     /// The file that a dry run writes as well.
     pub dry_run_file: Option<PathBuf>,
+    /// The network namespace to work in, if not one's own.
+    pub network_namespace: Option<PathBuf>,
     /// Leave the kernel's rules as they are.
     pub skip_rules: bool,
     /// Remove our rules.

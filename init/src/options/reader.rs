@@ -40,7 +40,6 @@ impl<'a> Reader<'a> {
 
     /// The options, with defaults in place of what could not be read.
     pub(super) fn options(mut self, container: &Container) -> Options {
-        self.refuse_what_is_not_built();
         self.accept_what_changes_nothing();
         let proxy_uids = self.proxy_uids(container);
         let proxy_gids = self.proxy_gids(container, &proxy_uids);
@@ -68,19 +67,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn refuse_what_is_not_built(&mut self) {
-        if self.switch(&flags::CNI_MODE) {
-            self.problem(&flags::CNI_MODE, "is not supported yet; allowed is false");
-        }
-        if self.text(&flags::NETWORK_NAMESPACE).is_some() {
-            let reason = "is not supported yet; leave it empty";
-            self.problem(&flags::NETWORK_NAMESPACE, reason);
-        }
-    }
-
     fn accept_what_changes_nothing(&mut self) {
         self.switch(&flags::DUAL_STACK);
         self.switch(&flags::RECONCILE);
+        self.switch(&flags::CNI_MODE);
     }
 
     fn inbound_mode(&mut self) -> InboundMode {
@@ -121,6 +111,11 @@ impl<'a> Reader<'a> {
             self.switch(&flags::REDIRECT_DNS),
             self.switch(&flags::CAPTURE_ALL_DNS),
         );
+        let elsewhere = self.text(&flags::NETWORK_NAMESPACE).is_some();
+        if some && !all && elsewhere {
+            let reason = "needs --capture-all-dns with --network-namespace, for /etc/resolv.conf is not that pod's";
+            self.problem(&flags::REDIRECT_DNS, reason);
+        }
         match (some, all) {
             (false, _) => DnsCapture::Off,
             (true, true) => DnsCapture::All,
@@ -218,6 +213,7 @@ impl<'a> Reader<'a> {
         Run {
             dry_run: self.switch(&flags::DRY_RUN),
             dry_run_file: self.text(&flags::DRY_RUN_FILE_PATH).map(PathBuf::from),
+            network_namespace: self.text(&flags::NETWORK_NAMESPACE).map(PathBuf::from),
             skip_rules: self.switch(&flags::SKIP_RULE_APPLY),
             cleanup_only: self.switch(&flags::CLEANUP_ONLY),
             force_apply: self.switch(&flags::FORCE_APPLY),

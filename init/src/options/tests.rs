@@ -155,12 +155,20 @@ fn every_mistake_is_reported_with_its_name_and_value() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_rather_than_ignored() {
-    let problems = parse(&["--cni-mode", "--network-namespace", "/x"], &[]).unwrap_err();
-    insta::assert_snapshot!(problems.join("\n"), @r#"
-    --cni-mode=true: is not supported yet; allowed is false
-    --network-namespace=/x: is not supported yet; leave it empty
-    "#);
+fn another_pods_name_servers_are_not_known() {
+    let elsewhere = [
+        "--cni-mode",
+        "--network-namespace",
+        "/run/netns/x",
+        "--redirect-dns",
+    ];
+    let problems = parse(&elsewhere, &[]).unwrap_err();
+    insta::assert_snapshot!(problems.join("\n"), @"--redirect-dns=true: needs --capture-all-dns with --network-namespace, for /etc/resolv.conf is not that pod's");
+    let options = good(&[&elsewhere[..], &["--capture-all-dns"]].concat(), &[]);
+    assert_eq!(
+        options.run.network_namespace,
+        Some(PathBuf::from("/run/netns/x"))
+    );
 }
 
 #[test]

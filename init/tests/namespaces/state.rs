@@ -260,6 +260,34 @@ fn connections_made_while_one_means_follows_another_all_go_to_the_proxy() {
 }
 
 #[test]
+fn another_pod_can_be_programmed_from_outside_of_it() {
+    for means in MEANS {
+        let (pod, node) = (Namespace::new(), Namespace::new());
+        let from_node = |path: &str| {
+            let mut command = program();
+            command.args([DEFAULT, means].concat());
+            node.output(command.args(["--cni-mode", "--network-namespace", path]))
+        };
+        assert!(from_node(&pod.path()).status.success());
+        let said = run(&pod, &[DEFAULT, means].concat());
+        assert!(
+            said.contains("in place already") && !said.contains("now"),
+            "{said}"
+        );
+        assert!(pod.enter(|| std::net::TcpListener::bind("[::6]:0").is_ok()));
+        assert!(!node.enter(|| std::net::TcpListener::bind("[::6]:0").is_ok()));
+        assert!(!node.saved("nft").contains("ISTIO_"));
+        let output = from_node("/nowhere");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("Cannot work in the network namespace /nowhere"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn the_address_of_the_proxy_comes_and_goes_with_the_rules() {
     let namespace = Namespace::new();
     let has_address = || namespace.enter(|| std::net::TcpListener::bind("[::6]:0").is_ok());
