@@ -20,6 +20,7 @@ const MAX_DATAGRAM: usize = 4_096;
 /// The name servers.
 pub(super) struct Upstream {
     servers: NameServers,
+    /// Counts questions, for `rotate`.
     turn: AtomicUsize,
 }
 
@@ -45,24 +46,15 @@ impl Upstream {
     /// The answer of the first server that has one; else that of one that says it has none. None
     /// when none says anything.
     pub(super) async fn ask(&self, query: &Query<'_>, transport: Transport) -> Option<Response> {
-        let servers = &self.servers.addresses;
-        let first = match self.servers.rotate {
-            true => self.turn.fetch_add(1, Ordering::Relaxed),
-            false => 0,
-        };
+        let servers = self.in_order();
         for _ in 0..self.servers.attempts {
             let mut refusal = None;
-            for server in servers
-                .iter()
-                .cycle()
-                .skip(first % servers.len().max(1))
-                .take(servers.len())
-            {
+            for server in &servers {
                 match self.ask_one(*server, query, transport).await {
                     Ok(response) if response.is_failure() => refusal = Some(response),
                     Ok(response) => return Some(response),
                     Err(failure) => {
-                        tracing::debug!(%server, %failure, "A name server has not answered.")
+                        tracing::debug!(%server, %failure, "A name server has not answered.");
                     }
                 }
             }
@@ -71,6 +63,17 @@ impl Upstream {
             }
         }
         None
+    }
+
+    /// All servers, in the order in which this question goes to them.
+    fn in_order(&self) -> Vec<SocketAddr> {
+        let mut servers = self.servers.addresses.clone();
+        if self.servers.rotate && !servers.is_empty() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let first = turn % servers.len();
+            servers.rotate_left(first);
+        }
+        servers
     }
 
     async fn ask_one(

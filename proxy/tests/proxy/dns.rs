@@ -263,6 +263,20 @@ async fn servers_that_hang_are_gone_or_refuse_give_way_to_the_next() {
 }
 
 #[tokio::test]
+async fn servers_take_turns_if_they_shall() {
+    let [one, other] = [NameServer::honest().await, NameServer::honest().await];
+    let mesh = Mesh::start().await;
+    let mut servers = asking(&[one.address, other.address]);
+    servers.rotate = true;
+    let (_client, at) = mesh.name_server("client", servers).await;
+    for number in 0..6 {
+        let name = format!("{number}.www.example.com.");
+        assert_eq!(ask_for(at[0], &name).await, "192.0.2.1");
+    }
+    assert_eq!((one.asked().len(), other.asked().len()), (3, 3));
+}
+
+#[tokio::test]
 async fn long_answers_come_over_tcp_and_are_cut_to_what_the_client_takes() {
     const COUNT: u16 = 150;
     let upstream = NameServer::start(|over, question| {

@@ -116,7 +116,17 @@ impl Mesh {
         let shared = Shared::new(config);
         let mut tasks = JoinSet::new();
         let listening = runtime::start_worker(&mut tasks, Arc::clone(&shared)).unwrap();
-        let asked_at = dns::start(&mut tasks, &shared).unwrap();
+        // The port that the kernel chooses for TCP may be taken for UDP.
+        let (name_server, asked_at) = loop {
+            let mut tasks = JoinSet::new();
+            if let Ok(asked_at) = dns::start(&mut tasks, &shared) {
+                break (tasks, asked_at);
+            }
+        };
+        tasks.spawn(async move {
+            let _held = name_server;
+            std::future::pending().await
+        });
         let proxy = Proxy::start(name, shared, listening, tasks).ready().await;
         (proxy, asked_at)
     }

@@ -41,9 +41,8 @@ impl NameServer {
     pub(crate) async fn start(
         behaviour: impl Fn(Over, Message) -> Vec<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, socket) = bind_both().await;
         let address = listener.local_addr().unwrap();
-        let socket = UdpSocket::bind(address).await.unwrap();
         let asked = Arc::<Mutex<Vec<_>>>::default();
         let behaviour: Arc<Behaviour> = {
             let asked = Arc::clone(&asked);
@@ -79,6 +78,17 @@ impl NameServer {
             .iter()
             .map(|(_, question)| question.queries[0].name.to_ascii());
         names.collect()
+    }
+}
+
+/// A port that is free over both transports.
+async fn bind_both() -> (TcpListener, UdpSocket) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        if let Ok(socket) = UdpSocket::bind(address).await {
+            return (listener, socket);
+        }
     }
 }
 
