@@ -44,8 +44,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (keys::SECURE_PORT, SECURE_METRICS),
 ];
 
-const DNS_CAPTURE: &str = "ISTIO_META_DNS_CAPTURE";
-
 /// How the names of annotations about statistics of Envoy begin.
 const STATISTICS: &str = "sidecar.istio.io/stats";
 
@@ -181,19 +179,12 @@ fn of_variables(injected: &Pod) -> Vec<String> {
         .collect()
 }
 
-/// What `istio-init` refuses to do without, so that the pod never starts.
-fn of_redirection(plan: &Plan<'_>) -> impl Iterator<Item = String> {
-    let metadata = &plan.proxy_config.proxy_metadata;
-    let captures_dns = metadata
-        .get(DNS_CAPTURE)
-        .is_some_and(|value| value == "true");
+/// The proxy does not take what comes to it in this mode. Once it does, this and its only call go.
+fn of_redirection(plan: &Plan<'_>) -> Option<String> {
     let is_transparent = plan.interception_mode() == InterceptionMode::Tproxy;
-    let refused = [
-        ("interception mode TPROXY", is_transparent),
-        (DNS_CAPTURE, captures_dns),
-    ];
-    let wanted = refused.into_iter().filter(|(_, wanted)| *wanted);
-    wanted.map(|(what, _)| format!("{what} is not supported yet: istio-init ends with an error"))
+    is_transparent.then(|| {
+        "interception mode TPROXY is not supported yet: the proxy takes no connection to the pod".to_owned()
+    })
 }
 
 /// The proxy is of the pod, and finds control by its name in the cluster.
