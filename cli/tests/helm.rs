@@ -54,6 +54,8 @@ fn charts_refuse_what_the_command_line_refuses() {
         "revisionTags={Prod}",
         "revisionTags={default}",
         "global.proxy.autoInject=maybe",
+        "global.proxy_init.backend=ebpf",
+        "global.nativeNftables=true,global.proxy_init.backend=iptables",
         "sidecarInjectorWebhook.reinvocationPolicy=Always",
     ] {
         let sources = Sources {

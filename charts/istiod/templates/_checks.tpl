@@ -11,6 +11,13 @@
 {{- if not (has .Values.global.proxy.autoInject (list "enabled" "disabled")) }}
 {{- fail (printf "global.proxy.autoInject %q: allowed are enabled and disabled" .Values.global.proxy.autoInject) }}
 {{- end }}
+{{- $backend := .Values.global.proxy_init.backend }}
+{{- if not (has $backend (list "auto" "iptables" "nftables")) }}
+{{- fail (printf "global.proxy_init.backend %q: allowed are auto, iptables and nftables" $backend) }}
+{{- end }}
+{{- if and .Values.global.nativeNftables (eq $backend "iptables") }}
+{{- fail "global.proxy_init.backend \"iptables\": contradicts global.nativeNftables, which is true" }}
+{{- end }}
 {{- if not (has .Values.sidecarInjectorWebhook.reinvocationPolicy (list "Never" "IfNeeded")) }}
 {{- fail (printf "sidecarInjectorWebhook.reinvocationPolicy %q: allowed are Never and IfNeeded" .Values.sidecarInjectorWebhook.reinvocationPolicy) }}
 {{- end }}

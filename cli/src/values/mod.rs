@@ -97,6 +97,7 @@ impl Values {
         let revision: Text = section(&tree, "revision")?;
         let mesh_config: Map<String, Value> = section(&tree, "meshConfig")?;
         warnings.extend(check_mesh_config(&mesh_config)?);
+        check_injection(&tree)?;
         let revision: Revision = revision.as_str().parse().context("value revision")?;
         Ok(Self {
             tags: tags(&tree, &revision)?,
@@ -167,6 +168,13 @@ fn tags(tree: &Map<String, Value>, revision: &Revision) -> Result<Vec<Revision>>
         Ok(tag)
     };
     names.into_iter().flatten().map(tag).collect()
+}
+
+/// Refuses what the injector would refuse to read.
+fn check_injection(tree: &Map<String, Value>) -> Result<()> {
+    let json = serde_json::to_string(tree)?;
+    lateen_webhook::config::Values::parse(&json).context("values for the injector")?;
+    Ok(())
 }
 
 /// Warnings about a mesh configuration that can be used; an error about one that cannot.

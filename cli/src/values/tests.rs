@@ -69,6 +69,14 @@ fn wrong_values_are_refused_with_their_path() {
             "revision=canary,revisionTags={canary}",
             "the revision itself",
         ),
+        (
+            "global.proxy_init.backend=ebpf",
+            "global.proxy_init.backend",
+        ),
+        (
+            "global.nativeNftables=true,global.proxy_init.backend=iptables",
+            "contradicts global.nativeNftables",
+        ),
         ("profile=ambient", "ambient"),
         ("pilot=1", "pilot"),
     ] {

@@ -1,3 +1,4 @@
+use super::values::Backend;
 use super::*;
 
 fn parse(config: &str, values: &str, mesh: &str) -> Result<(Config, Vec<String>), Error> {
@@ -61,6 +62,37 @@ fn reads_the_values_of_istio_s_charts() {
         notices,
         ["values: global.multiCluster.enabled: unknown field"]
     );
+}
+
+#[test]
+fn a_back_end_is_one_of_three_and_no_other_than_istio_s_value_says() {
+    let read = |native: bool, backend: &str| {
+        let global =
+            format!(r#"{{"nativeNftables": {native}, "proxy_init": {{"backend": "{backend}"}}}}"#);
+        parse("", &format!(r#"{{"global": {global}}}"#), "").map(|(config, notices)| {
+            assert!(notices.is_empty(), "{notices:?}");
+            config.values.global.proxy_init.backend
+        })
+    };
+    for (backend, expected) in [
+        ("auto", Backend::Auto),
+        ("iptables", Backend::Iptables),
+        ("nftables", Backend::Nftables),
+    ] {
+        assert_eq!(read(false, backend).unwrap(), expected);
+    }
+    assert_eq!(read(true, "nftables").unwrap(), Backend::Nftables);
+    assert_eq!(
+        read(true, "iptables").unwrap_err().to_string(),
+        "cannot read values: field global.proxy_init.backend: iptables contradicts \
+         global.nativeNftables, which is true"
+    );
+    let error = read(false, "ebpf").unwrap_err().to_string();
+    let (path, allowed) = (
+        "field global.proxy_init.backend",
+        "`auto`, `iptables`, `nftables`",
+    );
+    assert!(error.contains(path) && error.contains(allowed), "{error}");
 }
 
 #[test]

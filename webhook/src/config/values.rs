@@ -15,7 +15,7 @@ use lateen_wire::names;
 use crate::openshift;
 use crate::template::image;
 
-pub use proxy::{Proxy, ProxyInit, StartupProbe};
+pub use proxy::{Backend, Proxy, ProxyInit, StartupProbe};
 
 /// What errors call the text.
 pub(crate) const SOURCE: &str = "values";
@@ -44,9 +44,17 @@ impl Values {
     /// Reads the text of key `values`, and names the fields that have no effect.
     ///
     /// # Errors
-    /// When the text is not JSON or YAML, or a field has a value it cannot have.
+    /// When the text is not JSON or YAML, or a field has a value it cannot have, also beside another.
     pub fn parse(text: &str) -> Result<(Self, Vec<String>), Error> {
-        document::parse(SOURCE, text)
+        let (values, unknown): (Self, _) = document::parse(SOURCE, text)?;
+        if values.global.has_two_backends() {
+            return Err(Error::Field {
+                kind: SOURCE,
+                path: "global.proxy_init.backend".to_owned(),
+                reason: "iptables contradicts global.nativeNftables, which is true".to_owned(),
+            });
+        }
+        Ok((values, unknown))
     }
 
     /// The image of the proxy, for pods that ask for no other.
@@ -116,7 +124,7 @@ pub struct Global {
     pub log_as_json: bool,
     /// Logs of the agent.
     pub logging: Logging,
-    /// Redirection uses nf_tables instead of iptables.
+    /// Redirection uses nf_tables instead of iptables: Istio's name of one back end.
     pub native_nftables: bool,
     /// What concerns the proxy's token.
     pub sds: Sds,
@@ -163,6 +171,11 @@ impl Global {
     #[must_use]
     pub fn is_openshift(&self) -> bool {
         self.platform == openshift::PLATFORM
+    }
+
+    /// Whether one value asks for iptables and another for nf_tables.
+    fn has_two_backends(&self) -> bool {
+        self.native_nftables && self.proxy_init.backend == Backend::Iptables
     }
 
     /// Name of the cluster.

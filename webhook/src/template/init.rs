@@ -73,7 +73,7 @@ pub(super) fn image_type<'a>(plan: &'a Plan<'_>) -> &'a str {
         .unwrap_or(&plan.values.global.variant)
 }
 
-/// The arguments of `istio-iptables`, in Istio's order.
+/// The arguments of `istio-iptables`, in Istio's order, and last our own.
 fn arguments(plan: &Plan<'_>) -> Vec<String> {
     let (capture, options) = (Capture::of(plan), &plan.options.traffic);
     let mut arguments = vec!["istio-iptables".to_owned()];
@@ -109,6 +109,7 @@ fn arguments(plan: &Plan<'_>) -> Vec<String> {
     ];
     let wanted = switches.iter().filter(|(_, wanted)| *wanted);
     arguments.extend(wanted.map(|(name, _)| (*name).to_owned()));
+    arguments.extend(global.proxy_init.backend.argument().map(str::to_owned));
     arguments
 }
 

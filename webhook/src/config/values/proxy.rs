@@ -140,6 +140,33 @@ pub struct ProxyInit {
     pub image: String,
     /// Rules are written even when they seem to be there.
     pub force_apply_iptables: bool,
+    /// What programs redirection. A field of our own, which Istio's values do not have.
+    pub backend: Backend,
+}
+
+/// What programs redirection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The programs of iptables where they work, nf_tables where they do not.
+    #[default]
+    Auto,
+    /// The programs of iptables.
+    Iptables,
+    /// nf_tables over netlink.
+    Nftables,
+}
+
+impl Backend {
+    /// How `istio-iptables` is told. It finds out by itself unless it is, so that a pod's own
+    /// environment can say.
+    pub(crate) const fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Iptables => Some("--backend=iptables"),
+            Self::Nftables => Some("--backend=nftables"),
+        }
+    }
 }
 
 impl Default for ProxyInit {
@@ -147,6 +174,7 @@ impl Default for ProxyInit {
         Self {
             image: "proxyv2".to_owned(),
             force_apply_iptables: false,
+            backend: Backend::default(),
         }
     }
 }
