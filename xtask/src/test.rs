@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use lateen_tests::cluster::Name;
+use lateen_tests::cluster::{Name, prepare_for_redirection};
 
 use self::report::Report;
+use crate::blocking::wait_for;
 use crate::shell;
 use crate::workspace::Workspace;
 
@@ -72,6 +73,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     if chosen.includes(Class::Namespaces) {
         report.stage("namespaces", || {
+            wait_for(prepare_for_redirection())?;
             cargo_test(workspace, &["--package=lateen-init", "--test=namespaces"])
         });
         report.stage("interoperability", || interoperability(workspace));

@@ -55,7 +55,7 @@ pub async fn up(spec: &Spec) -> Result<Cluster> {
         progress.tell(format_args!("Cluster {} is already up", spec.name));
         return Ok(cluster);
     }
-    machine::install_packages(&progress).await?;
+    machine::prepare_for_cluster(&progress).await?;
     machine::check_kernel().await?;
     let programs = Programs::get(&cache, &progress).await?;
     Boot {

@@ -1,6 +1,7 @@
-//! What the cluster needs of this machine: root, a few kernel features, and Debian's packages,
-//! which are installed when they are missing. All of it is looked at before anything is made.
+//! What the cluster, and other tests, need of this machine: root, a few kernel features, and Debian's
+//! packages, which are installed when they are missing. All of it is looked at before anything is made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,8 +15,11 @@ const TRIES: usize = 3;
 /// Where Debian puts the network plugins of containers.
 pub(crate) const NETWORK_PLUGINS: &str = "/usr/lib/cni";
 
-/// The programs and other files that must be there, each with the package that has it.
-const REQUIRED: [(&str, &str); 18] = [
+/// Programs and other files that must be there, each with the package that has it.
+type Required = [(&'static str, &'static str)];
+
+/// What a cluster is made of.
+const OF_CLUSTERS: &Required = &[
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
     ("buildah", "buildah"),
     ("conntrack", "conntrack"),
@@ -33,6 +37,15 @@ const REQUIRED: [(&str, &str); 18] = [
     ("setsid", "util-linux"),
     ("sysctl", "procps"),
     ("tcpdump", "tcpdump"),
+    ("unshare", "util-linux"),
+];
+
+/// What redirection is tried out with, in network namespaces without a cluster.
+const OF_REDIRECTION: &Required = &[
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
 ];
 
@@ -88,16 +101,32 @@ pub(crate) async fn check_kernel() -> Result<()> {
 ///
 /// # Errors
 /// When something is missing and cannot be installed.
-pub(crate) async fn install_packages(progress: &Progress) -> Result<()> {
+pub(crate) async fn prepare_for_cluster(progress: &Progress) -> Result<()> {
+    install_missing(OF_CLUSTERS, progress).await?;
+    if find_program("go").is_none() {
+        bail!("Kubernetes is built from source: install Go 1.25 or newer from https://go.dev/dl/");
+    }
+    Ok(())
+}
+
+/// Installs what is missing of the packages that redirection is tested with.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub async fn prepare_for_redirection() -> Result<()> {
+    install_missing(OF_REDIRECTION, &Progress::begin()).await
+}
+
+async fn install_missing(required: &Required, progress: &Progress) -> Result<()> {
     for attempt in 1..=TRIES {
-        let packages = missing_packages();
+        let packages = packages(&missing(required));
         if packages.is_empty() {
             break;
         }
         ensure!(
             find_program("apt-get").is_some(),
             "Missing on this machine: {}; this is not Debian, so install them by hand",
-            missing().join(", ")
+            files(&missing(required)).join(", ")
         );
         progress.tell(format_args!(
             "Installing {} (try {attempt})",
@@ -109,15 +138,12 @@ pub(crate) async fn install_packages(progress: &Progress) -> Result<()> {
             Ok(()) => {}
         }
     }
-    let missing = missing();
+    let missing = missing(required);
     ensure!(
         missing.is_empty(),
         "Still missing after installation: {}",
-        missing.join(", ")
+        files(&missing).join(", ")
     );
-    if find_program("go").is_none() {
-        bail!("Kubernetes is built from source: install Go 1.25 or newer from https://go.dev/dl/");
-    }
     Ok(())
 }
 
@@ -141,20 +167,59 @@ async fn install(packages: &[&str]) -> Result<()> {
     run(quietly(&options).args(packages)).await.map(drop)
 }
 
-fn missing() -> Vec<&'static str> {
-    REQUIRED
-        .iter()
-        .map(|(file, _)| *file)
-        .filter(|file| find_program(file).is_none())
+fn missing(required: &Required) -> Vec<(&'static str, &'static str)> {
+    let required = required.iter().copied();
+    required
+        .filter(|(file, _)| find_program(file).is_none())
         .collect()
 }
 
-fn missing_packages() -> Vec<&'static str> {
-    let mut packages: Vec<_> = REQUIRED
-        .iter()
-        .filter(|(file, _)| find_program(file).is_none())
-        .map(|(_, package)| *package)
-        .collect();
-    packages.dedup();
-    packages
+fn files(of: &Required) -> Vec<&'static str> {
+    of.iter().map(|(file, _)| *file).collect()
+}
+
+/// The packages to install, each once.
+fn packages(of: &Required) -> Vec<&'static str> {
+    let packages: BTreeSet<_> = of.iter().map(|(_, package)| *package).collect();
+    packages.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_once_by_the_package_that_has_it() {
+        let required = [
+            ("no-such-program", "some-package"),
+            ("sh", "dash"),
+            ("/no/such/file", "other-package"),
+            ("no-such-program-either", "some-package"),
+        ];
+        let missing = missing(&required);
+        assert_eq!(
+            files(&missing),
+            ["no-such-program", "/no/such/file", "no-such-program-either"]
+        );
+        assert_eq!(packages(&missing), ["other-package", "some-package"]);
+    }
+
+    #[test]
+    fn redirection_is_tested_with_no_other_programs() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../init/tests/namespaces");
+        let mut found = 0;
+        for entry in folder.read_dir().unwrap() {
+            let Ok(text) = std::fs::read_to_string(entry.unwrap().path()) else {
+                continue; // The folder of the harness.
+            };
+            for call in ["Command::new(\"", "which(\""] {
+                for part in text.split(call).skip(1) {
+                    let program = part.split('"').next().unwrap();
+                    assert!(files(OF_REDIRECTION).contains(&program), "{program}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 5, "only {found} calls were found");
+    }
 }

@@ -53,6 +53,7 @@ pub use self::boot::{down, up};
 pub use self::cache::Cache;
 pub use self::cli::{Command, run};
 pub use self::health::{Row, State, Status};
+pub use self::machine::prepare_for_redirection;
 pub use self::name::Name;
 pub use self::node::Node;
 pub use self::plan::{Address, Range};
