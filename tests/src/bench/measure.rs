@@ -37,11 +37,29 @@ pub enum Measure {
         services: usize,
     },
     /// How long programming redirection takes, both families, in milliseconds.
-    RedirectionTime,
+    RedirectionTime(Means),
     /// The most resident memory that takes, in megabytes.
-    RedirectionMemory,
+    RedirectionMemory(Means),
     /// What is in an image, in megabytes.
     Image(&'static str),
+}
+
+/// What programs redirection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Means {
+    /// The programs of iptables.
+    Iptables,
+    /// `lateen-init` itself, over netlink.
+    Netlink,
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Iptables => "iptables",
+            Self::Netlink => "netlink",
+        })
+    }
 }
 
 /// Which of all the times of a load.
@@ -72,14 +90,14 @@ impl Measure {
             | Self::Latency(..)
             | Self::InjectionCpu(_)
             | Self::InjectionLatency(_)
-            | Self::RedirectionTime => "ms",
+            | Self::RedirectionTime(_) => "ms",
             Self::Configuration { .. } => "KB",
             Self::IdleMemory
             | Self::Memory(_)
             | Self::InjectionMemory
             | Self::InjectionGrowth
             | Self::ControlMemory { .. }
-            | Self::RedirectionMemory
+            | Self::RedirectionMemory(_)
             | Self::Image(_) => "MB",
         }
     }
@@ -99,8 +117,9 @@ impl Measure {
             Self::InjectionMemory => Some(AtMost(25.0)),
             Self::InjectionGrowth => Some(AtMost(1.0)),
             Self::ControlMemory { services: 1_000 } => Some(AtMost(40.0)),
-            Self::RedirectionTime => Some(AtMost(15.0)),
-            Self::RedirectionMemory => Some(AtMost(6.0)),
+            Self::RedirectionTime(Means::Iptables) => Some(AtMost(15.0)),
+            Self::RedirectionTime(Means::Netlink) => Some(AtMost(3.0)),
+            Self::RedirectionMemory(_) => Some(AtMost(6.0)),
             Self::Image("proxyv2") => Some(AtMost(20.0)),
             Self::Image(_) => Some(AtMost(15.0)),
             Self::AddedLatency(..)
@@ -141,8 +160,8 @@ impl fmt::Display for Measure {
             Self::ControlMemory { services } => {
                 write!(formatter, "memory of control, {services} services")
             }
-            Self::RedirectionTime => formatter.write_str("redirection with iptables, time"),
-            Self::RedirectionMemory => formatter.write_str("redirection with iptables, memory"),
+            Self::RedirectionTime(means) => write!(formatter, "redirection with {means}, time"),
+            Self::RedirectionMemory(means) => write!(formatter, "redirection with {means}, memory"),
             Self::Image(name) => write!(formatter, "image {name}"),
         }
     }
