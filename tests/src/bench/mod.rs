@@ -87,7 +87,7 @@ pub async fn run(programs: &Programs, options: &Options) -> Result<Table> {
     let mut table = Table::default();
 
     progress.tell("Measuring redirection");
-    redirection::measure(programs, options.runs, &mut table).await?;
+    redirection::measure(programs, options.runs, &mut table)?;
     for run in 1..=options.runs {
         progress.tell(format_args!("Measuring injection (run {run})"));
         injection::measure(programs, options.seconds, &mut table)?;
