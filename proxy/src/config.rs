@@ -92,6 +92,18 @@ pub struct Listen {
     pub inbound: u16,
     /// How the original destination of a connection is found.
     pub capture: Capture,
+    /// How connections to the application are taken and passed on.
+    pub interception: Interception,
+}
+
+/// `ISTIO_META_INTERCEPTION_MODE`: how connections to the application are taken and passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interception {
+    /// `REDIRECT`: the application sees an address of the proxy's. Also `NONE`, in which nobody
+    /// redirects anything.
+    Redirect,
+    /// `TPROXY`: the application sees the client's address. The proxy needs NET_ADMIN.
+    Tproxy,
 }
 
 /// Ports the agent part of the proxy answers on.
@@ -242,6 +254,19 @@ impl Listen {
             outbound: reader.parsed("LATEEN_OUTBOUND_PORT", ports::OUTBOUND),
             inbound: reader.parsed("LATEEN_INBOUND_PORT", ports::INBOUND),
             capture: Capture::Kernel,
+            interception: reader.parsed("ISTIO_META_INTERCEPTION_MODE", Interception::Redirect),
+        }
+    }
+}
+
+impl FromStr for Interception {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "REDIRECT" | "NONE" => Ok(Self::Redirect),
+            "TPROXY" => Ok(Self::Tproxy),
+            _ => Err(format!("'{text}' is none of REDIRECT, TPROXY, NONE")),
         }
     }
 }

@@ -11,7 +11,7 @@ mod requests;
 mod tcp;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,21 +22,18 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use self::beginning::Beginning;
 use self::peer::Peer;
 use self::requests::Requests;
+use crate::config::Interception;
 use crate::detect::{Carried, Detection};
 use crate::discover::Application;
 use crate::drain::{ActiveConnection, Direction, Phase};
 use crate::http::{self, Ends, Version};
 use crate::listen;
-use crate::net::{Stream, Transport};
+use crate::net::{Source, Stream, Transport};
 use crate::shared::Worker;
 use crate::sniff::{self, Hello, Verdict};
 use crate::tls::{Alpn, peer_identity};
 use crate::upstream::Endpoint;
 
-/// Where connections to the application come from, so that redirection leaves them alone.
-const SOURCE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
-/// The same for IPv6.
-const SOURCE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 /// The longest a peer may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -87,10 +84,9 @@ impl Accepted {
         let own = worker.shared.discovery.own();
         let declared = own.inbound.get(&target.port()).map(|port| port.application);
         drop(own);
-        let source = if target.is_ipv4() {
-            SOURCE_V4
-        } else {
-            SOURCE_V6
+        let source = match worker.shared.config.listen.interception {
+            Interception::Redirect => Source::Own(Source::passed_on(target.ip())),
+            Interception::Tproxy => Source::InNameOf(client.ip()),
         };
         let application = worker.address(target, Some(source));
         let declared = declared.unwrap_or_default();

@@ -8,5 +8,5 @@ mod stream;
 mod tests;
 
 pub use self::relay::{Counts, NoCounts, Relayed, relay};
-pub use self::socket::{connect, listen, prepare_accepted};
+pub use self::socket::{Source, connect, listen, prepare_accepted, take_any_destination};
 pub use self::stream::{Stream, Transport};

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::Config;
+use crate::config::{Config, Interception};
 use crate::control::Control;
 use crate::ready::Reason;
 use crate::shared::{Shared, Worker};
@@ -36,6 +36,12 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The proxy lacks a capability.
+    #[error(
+        "the proxy cannot take connections to any address, as ISTIO_META_INTERCEPTION_MODE=TPROXY \
+         wants (IP_TRANSPARENT): {0}; it needs the capability NET_ADMIN"
+    )]
+    Transparent(io::Error),
 }
 
 /// Runs a proxy until SIGTERM or SIGINT has been obeyed. `agent` gives the future of what answers
@@ -145,6 +151,9 @@ pub fn start_worker(
     };
     let outbound_listener = listen_on(shared.config.listen.outbound)?;
     let inbound_listener = listen_on(shared.config.listen.inbound)?;
+    if shared.config.listen.interception == Interception::Tproxy {
+        net::take_any_destination(&inbound_listener).map_err(StartError::Transparent)?;
+    }
     let listening = Listening {
         outbound: outbound_listener.local_addr()?,
         inbound: inbound_listener.local_addr()?,

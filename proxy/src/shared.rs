@@ -1,6 +1,6 @@
 //! What all connections of the process, or all of one worker, have in common.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::discover::{Discovery, Own};
 use crate::drain::Drain;
 use crate::http::Pools;
 use crate::metrics::Registry;
-use crate::net::Stream;
+use crate::net::{Source, Stream};
 use crate::outbound::OutsideHosts;
 use crate::ready::Readiness;
 use crate::tls::{Alpn, Certificates, TrustDomains};
@@ -65,8 +65,8 @@ pub struct Worker {
     addresses: Mutex<AHashMap<Reached, Arc<Endpoint>>>,
 }
 
-/// An address, and the one that connections to it come from.
-type Reached = (SocketAddr, Option<IpAddr>);
+/// An address, and where connections to it come from.
+type Reached = (SocketAddr, Option<Source>);
 
 impl Shared {
     /// The parts of a process that has just started.
@@ -137,7 +137,7 @@ impl Worker {
     }
 
     /// The endpoint of an address that discovery does not know, with the connections it has.
-    pub fn address(&self, address: SocketAddr, source: Option<IpAddr>) -> Arc<Endpoint> {
+    pub fn address(&self, address: SocketAddr, source: Option<Source>) -> Arc<Endpoint> {
         let mut addresses = self.addresses.lock();
         if let Some(endpoint) = addresses.get(&(address, source)) {
             return Arc::clone(endpoint);

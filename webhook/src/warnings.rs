@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use lateen_api::NotHonoured;
-use lateen_api::mesh::InterceptionMode;
 use lateen_wire::names;
 
 use crate::config::Config;
@@ -105,7 +104,6 @@ pub(crate) fn of_injected(plan: &Plan<'_>, ignored: &Ignored, injected: &Pod) ->
     }
     warnings.extend(of_variables(injected));
     if plan.selection.base == Some(BuiltIn::Sidecar) {
-        warnings.extend(of_redirection(plan));
         warnings.extend(application::of_ports(plan));
         warnings.extend(application::of_users(plan));
     }
@@ -177,14 +175,6 @@ fn of_variables(injected: &Pod) -> Vec<String> {
     ours.filter(|(name, _)| set.contains(name))
         .map(|(name, reason)| format!("variable {name} of the proxy has no effect: {reason}"))
         .collect()
-}
-
-/// The proxy does not take what comes to it in this mode. Once it does, this and its only call go.
-fn of_redirection(plan: &Plan<'_>) -> Option<String> {
-    let is_transparent = plan.interception_mode() == InterceptionMode::Tproxy;
-    is_transparent.then(|| {
-        "interception mode TPROXY is not supported yet: the proxy takes no connection to the pod".to_owned()
-    })
 }
 
 /// The proxy is of the pod, and finds control by its name in the cluster.

@@ -54,6 +54,9 @@ pub const TOKEN_AUDIENCE: &str = "istio-ca";
 pub const TRUST_DOMAIN: &str = "cluster.local";
 /// User and group of the proxy, whose own traffic is never redirected.
 pub const PROXY_UID: u32 = 1337;
+/// Mark of packets that redirection in TPROXY mode leads to the proxy, and of those the proxy sends to
+/// the application.
+pub const TPROXY_MARK: u32 = 1337;
 /// Name of the container that programs redirection.
 pub const INIT_CONTAINER: &str = "istio-init";
 /// Name of the container that checks redirection where a plugin of the container network programs it.

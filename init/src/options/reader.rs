@@ -21,8 +21,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The name of the proxy's user, unless told otherwise.
 const PROXY_USER: &str = "istio-proxy";
 
-/// Mark and routing table of TPROXY mode, unless told otherwise.
-const TPROXY_MARK: u32 = 1337;
+/// Routing table of TPROXY mode, unless told otherwise.
 const TPROXY_ROUTE_TABLE: u32 = 133;
 /// How many groups may be captured: each is a match of one and the same rule.
 const MOST_GROUPS: usize = 64;
@@ -74,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     fn inbound_mode(&mut self) -> InboundMode {
-        let mark = self.value(&flags::TPROXY_MARK, TPROXY_MARK, values::positive);
+        let mark = self.value(&flags::TPROXY_MARK, names::TPROXY_MARK, values::positive);
         let table = &flags::TPROXY_ROUTE_TABLE;
         let route_table = self.value(table, TPROXY_ROUTE_TABLE, values::route_table);
         self.value(

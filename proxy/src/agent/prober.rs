@@ -3,7 +3,7 @@
 //! Connections come from the redirection rules' own source address (127.0.0.6 or `::6`), which those
 //! rules let go straight to the application.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::probe::{Action, HttpGet, Probe};
 use super::unverified;
+use crate::net::Source;
 
 /// What the kubelet keeps of an answer.
 const BODY_LIMIT: usize = 10 * 1024;
@@ -201,20 +202,12 @@ impl Prober {
             };
             // Only the source address tells the redirection rules to leave the connection alone. It
             // is absent where no rules are (tests, interception mode NONE), and not needed there.
-            let _ = socket.bind(SocketAddr::new(source_for(self.target), 0));
+            let _ = socket.bind(SocketAddr::new(Source::passed_on(self.target), 0));
             socket.connect(address).await
         };
         connect
             .await
             .map_err(|error| ProbeFailure::Connect(address, error))
-    }
-}
-
-/// The address that redirection rules let through to the application (injection reference, O1).
-pub(crate) fn source_for(target: IpAddr) -> IpAddr {
-    match target {
-        IpAddr::V4(_) => Ipv4Addr::new(127, 0, 0, 6).into(),
-        IpAddr::V6(_) => Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into(),
     }
 }
 

@@ -110,7 +110,7 @@ async fn one_listener_takes_both_families() {
 async fn connections_come_from_the_address_asked_for() {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let source = "127.0.0.6".parse().unwrap();
-    let _client = connect(listener.local_addr().unwrap(), Some(source))
+    let _client = connect(listener.local_addr().unwrap(), Some(Source::Own(source)))
         .await
         .unwrap();
     let (_, peer) = listener.accept().await.unwrap();

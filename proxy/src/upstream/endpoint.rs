@@ -1,6 +1,6 @@
 //! One address that serves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -10,6 +10,7 @@ use rustls_pki_types::ServerName;
 
 use crate::discover::Workload;
 use crate::metrics::Telemetry;
+use crate::net::Source;
 
 /// One address that serves, with what must not be forgotten while it does: the number of its
 /// active requests and its metrics. Workers share endpoints; connections to them they do not.
@@ -23,8 +24,8 @@ pub struct Endpoint {
     pub workload: Option<Arc<Workload>>,
     /// How connections to it are secured.
     pub security: Security,
-    /// The address connections come from, where it matters.
-    pub source: Option<IpAddr>,
+    /// Where connections come from, where it matters.
+    pub source: Option<Source>,
     active: AtomicUsize,
     retired: AtomicBool,
     telemetry: ArcSwapOption<VersionedTelemetry>,
@@ -78,9 +79,9 @@ impl Endpoint {
         Self::new(address, None, Security::Plain)
     }
 
-    /// With connections that come from this address.
+    /// With connections that come from there.
     #[must_use]
-    pub fn from_source(mut self, source: IpAddr) -> Self {
+    pub fn from_source(mut self, source: Source) -> Self {
         self.source = Some(source);
         self
     }
