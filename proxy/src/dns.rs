@@ -10,6 +10,7 @@ mod mesh;
 mod message;
 mod query;
 mod response;
+mod server;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -77,7 +78,7 @@ impl NameServer {
         Self {
             mesh: MeshNames::new(shared.discovery.clone(), &shared.config.pod),
             cache: Cache::default(),
-            upstream: Upstream::new(config.name_servers.clone()),
+            upstream: Upstream::new(&config.name_servers),
             metrics: shared.metrics.dns(),
             questions: Semaphore::new(MAX_QUESTIONS),
             connections: Semaphore::new(MAX_CONNECTIONS),

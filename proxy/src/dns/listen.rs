@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::NameServer;
 use super::query::Transport;
-use super::upstream::framed;
+use super::server::framed;
 use crate::listen;
 use crate::runtime::StartError;
 

@@ -2,6 +2,8 @@
 //! that do.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -242,9 +244,11 @@ async fn servers_that_hang_are_gone_or_refuse_give_way_to_the_next() {
         let found = ask(at[0], over, &question(&name, RecordType::A)).await;
         assert_eq!(addresses(&found), "192.0.2.1", "{over:?}");
     }
-    for server in [&silent, &broken, &refusing, &good] {
+    for server in [&broken, &refusing, &good] {
         assert_eq!(server.asked().len(), 2);
     }
+    // Whoever is silent is not waited for a second time.
+    assert!(silent.asked().iter().all(|(over, _)| *over == Over::Udp));
 
     // With nobody who knows: what the last one says, or else a failure.
     let servers = asking(&[silent.address, refusing.address]);
@@ -260,6 +264,49 @@ async fn servers_that_hang_are_gone_or_refuse_give_way_to_the_next() {
     );
     let (_without, at) = mesh.name_server("without", asking(&[])).await;
     assert_eq!(ask_for(at[0], "www.example.com.").await, "ServFail");
+}
+
+/// Many clients give up after as long as a server is waited for.
+#[tokio::test]
+async fn a_silent_server_comes_last_until_it_answers_again() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let dead = NameServer::start({
+        let is_back = Arc::clone(&is_back);
+        move |_, question| match is_back.load(Ordering::Relaxed) {
+            true => vec![Reply::Honest(answer(&question, 1))],
+            false => Vec::new(),
+        }
+    })
+    .await;
+    let good = NameServer::honest().await;
+    let mesh = Mesh::start().await;
+    let mut servers = asking(&[dead.address, good.address]);
+    servers.timeout = Duration::from_secs(2);
+    let (_client, at) = mesh.name_server("client", servers).await;
+    assert_eq!(ask_for(at[0], "first.www.example.com.").await, "192.0.2.1");
+    let start = Instant::now();
+    for number in 0..20 {
+        let name = format!("{number}.www.example.com.");
+        assert_eq!(ask_for(at[0], &name).await, "192.0.2.1");
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(good.asked().len(), 21);
+
+    is_back.store(true, Ordering::Relaxed);
+    let start = Instant::now();
+    for number in 0.. {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is not asked");
+        let name = format!("{number}.back.example.com.");
+        let asked_before = good.asked().len();
+        assert_eq!(ask_for(at[0], &name).await, "192.0.2.1");
+        if good.asked().len() == asked_before {
+            break;
+        }
+    }
 }
 
 #[tokio::test]
