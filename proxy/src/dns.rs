@@ -34,7 +34,7 @@ use crate::metrics::DnsMetrics;
 use crate::runtime::StartError;
 use crate::shared::Shared;
 
-/// Questions that are being answered at once; one more fails.
+/// Questions that wait for name servers at once; one more fails.
 const MAX_QUESTIONS: usize = 512;
 /// TCP connections at once; one more is closed.
 const MAX_CONNECTIONS: usize = 64;
@@ -93,10 +93,6 @@ impl NameServer {
             Err(Refusal::Answer(answer)) => return Some(answer),
             Err(Refusal::Silence) => return None,
         };
-        let Ok(_slot) = self.questions.try_acquire() else {
-            self.metrics.over_limit.increment();
-            return Some(query.failure(Code::ServerFailure));
-        };
         let answer = match self.of_mesh(&query).await {
             Some(answer) => answer,
             None => self.forwarded(&query, transport).await,
@@ -126,6 +122,10 @@ impl NameServer {
             self.metrics.cache_answers.increment();
             return response.answer(query);
         }
+        let Ok(_slot) = self.questions.try_acquire() else {
+            self.metrics.over_limit.increment();
+            return query.failure(Code::ServerFailure);
+        };
         self.metrics.upstream_requests.increment();
         let start = Instant::now();
         let Some(response) = Box::pin(self.upstream.ask(query, transport)).await else {

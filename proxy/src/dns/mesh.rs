@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Pod;
-use crate::discover::Discovery;
+use crate::discover::{Discovery, OptionalEntry};
 
 /// How long a question waits for control.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Questions that wait for control at once; the name servers are asked one more.
+const MAX_WAITING: usize = 512;
 /// How long control is not waited for after it was waited for in vain.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -23,7 +26,11 @@ pub(super) struct MeshNames {
     domain: String,
     /// Until when nobody waits for control.
     paused: Mutex<Option<Instant>>,
+    waiting: Semaphore,
 }
+
+/// The addresses of a host; None when control says that it is not of the mesh.
+type Answer = Option<Arc<Vec<IpAddr>>>;
 
 impl MeshNames {
     /// The names that a pod can use.
@@ -37,26 +44,35 @@ impl MeshNames {
             discovery,
             domain: domain.to_owned(),
             paused: Mutex::default(),
+            waiting: Semaphore::new(MAX_WAITING),
         }
     }
 
     /// The addresses of a host, which is in lower case and without a trailing dot. None when it is
     /// not of the mesh, as far as is known.
-    pub(super) async fn addresses(&self, host: &str) -> Option<Arc<Vec<IpAddr>>> {
+    pub(super) async fn addresses(&self, host: &str) -> Answer {
         if !may_be_service(host, &self.domain) {
             return None;
         }
         let entry = self.discovery.addresses(host)?;
-        if entry.answer().is_none() && self.is_paused() {
+        let answer = match entry.answer() {
+            Some(answer) => answer,
+            None => self.first_answer(&entry).await?,
+        };
+        (*answer).clone()
+    }
+
+    /// What control says, unless that is not worth waiting for.
+    async fn first_answer(&self, entry: &OptionalEntry<Vec<IpAddr>>) -> Option<Arc<Answer>> {
+        let _place = self.waiting.try_acquire().ok()?;
+        if self.is_paused() {
             return None;
         }
-        match timeout(PATIENCE, self.discovery.answer(&entry)).await {
-            Ok(answer) => (*answer?).clone(),
-            Err(_) => {
-                *self.paused.lock() = Some(Instant::now() + PAUSE);
-                None
-            }
-        }
+        let answer = timeout(PATIENCE, self.discovery.answer(entry)).await;
+        answer.unwrap_or_else(|_| {
+            *self.paused.lock() = Some(Instant::now() + PAUSE);
+            None
+        })
     }
 
     fn is_paused(&self) -> bool {
