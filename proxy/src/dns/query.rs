@@ -8,6 +8,10 @@ use super::message::{
 
 /// What a client can take without extensions (RFC 1035, section 4.2.1).
 const PLAIN_SIZE: usize = 512;
+/// What we send over UDP at most, whatever the client can take: whole, it is one packet on loopback.
+const MAX_DATAGRAM: usize = 4_096;
+/// Type and class, behind the name in a question.
+const TYPE_AND_CLASS: usize = 4;
 /// What we can take over UDP, as we tell clients: what passes through every network unfragmented.
 const OUR_SIZE: u16 = 1_232;
 /// The bit of an OPT record by which a client asks for signatures (RFC 3225).
@@ -119,6 +123,17 @@ impl<'a> Query<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether a question is the same as ours: of a name, letter case does not count.
+    pub(super) fn is_same(&self, other: &[u8]) -> bool {
+        let split = <[u8]>::split_last_chunk::<TYPE_AND_CLASS>;
+        match (split(self.question()), split(other)) {
+            (Some((name, what)), Some((other_name, other_what))) => {
+                name.eq_ignore_ascii_case(other_name) && what == other_what
+            }
+            _ => false,
+        }
+    }
+
     /// The family of addresses that is asked for, if it is addresses.
     pub(super) fn family(&self) -> Option<Family> {
         match (self.class, self.kind) {
@@ -156,8 +171,8 @@ impl<'a> Query<'a> {
     pub(super) fn key(&self) -> Box<[u8]> {
         let mut key = self.bytes.to_vec();
         key.drain(..2);
-        if let Some(question) = key.get_mut(HEADER - 2..self.question_end - 2) {
-            question.make_ascii_lowercase();
+        if let Some(name) = key.get_mut(HEADER - 2..self.question_end - 2 - TYPE_AND_CLASS) {
+            name.make_ascii_lowercase();
         }
         key.into_boxed_slice()
     }
@@ -167,7 +182,7 @@ impl<'a> Query<'a> {
         match transport {
             Transport::Tcp => usize::from(u16::MAX),
             Transport::Udp => self.extensions.map_or(PLAIN_SIZE, |extensions| {
-                usize::from(extensions.size).max(PLAIN_SIZE)
+                usize::from(extensions.size).clamp(PLAIN_SIZE, MAX_DATAGRAM)
             }),
         }
     }

@@ -39,9 +39,12 @@ impl Response {
         if header.id != id || header.flags & flag::RESPONSE == 0 {
             return Err(Unusable::NotOurs);
         }
+        if let Some(refusal) = Self::without_question(header) {
+            return Ok(refusal);
+        }
         let response = Self::of_question(bytes, header).ok_or(Unusable::Broken)?;
         let asked = response.bytes.get(HEADER..response.question_end);
-        match asked.is_some_and(|asked| asked.eq_ignore_ascii_case(query.question())) {
+        match asked.is_some_and(|asked| query.is_same(asked)) {
             true => Ok(response),
             false => Err(Unusable::NotOurs),
         }

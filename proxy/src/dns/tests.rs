@@ -111,6 +111,27 @@ fn only_the_answer_to_the_question_counts() {
 }
 
 #[test]
+fn only_of_names_does_letter_case_not_count() {
+    // As letters, the numbers of these types are one in two cases.
+    let [https, other] = [65, 97].map(|kind| {
+        let asked = question("web.example.", RecordType::from(kind), None);
+        asked.to_vec().unwrap()
+    });
+    let answer = |asked: &[u8]| {
+        let mut answer = Message::from_vec(asked).unwrap();
+        answer.metadata.message_type = MessageType::Response;
+        answer.insert_authorities(vec![soa(20, 20)]);
+        answer.to_vec().unwrap()
+    };
+    assert_eq!(read(&answer(&other), &https), Err(Unusable::NotOurs));
+    let cache = Cache::default();
+    let query = Query::read(&https).unwrap();
+    cache.keep(&query, &read(&answer(&https), &https).unwrap());
+    assert!(cache.find(&query).is_some());
+    assert!(cache.find(&Query::read(&other).unwrap()).is_none());
+}
+
+#[test]
 fn answers_are_kept_as_long_as_they_may_be() {
     let cname = |seconds| {
         let target = Name::from_ascii("other.example.").unwrap();
@@ -227,7 +248,7 @@ proptest! {
             _ => None,
         };
         prop_assert_eq!(query.family(), family);
-        prop_assert_eq!(query.limit(Transport::Udp), usize::from(size.unwrap_or(512).max(512)));
+        prop_assert_eq!(query.limit(Transport::Udp), usize::from(size.unwrap_or(512).clamp(512, 4_096)));
     }
 
     #[test]
