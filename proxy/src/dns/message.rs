@@ -37,6 +37,8 @@ pub(super) mod kind {
     pub(in crate::dns) const IXFR: u16 = 251;
     /// A zone's transfer.
     pub(in crate::dns) const AXFR: u16 = 252;
+    /// In a question: whatever there is.
+    pub(in crate::dns) const ANY: u16 = 255;
 }
 
 /// Bits of the third and fourth byte of a header.

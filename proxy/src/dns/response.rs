@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::message::{
-    Code, HEADER, Header, Malformed, Record, Section, flag, kind, question_end, records,
+    Code, HEADER, Header, Malformed, Record, Section, flag, kind, question_end, records, u16_at,
 };
 use super::query::Query;
 
@@ -14,6 +14,8 @@ const MAX_ABSENCE: Duration = Duration::from_secs(30);
 const MAX_KEPT: Duration = Duration::from_secs(300);
 /// The highest time to live; more means 0 (RFC 2181, section 8).
 const MAX_SECONDS: u32 = i32::MAX as u32;
+/// The code of a response that says that there is no such name (NXDOMAIN).
+const ABSENT: u16 = 3;
 
 /// An answer to our question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,21 @@ impl Response {
         }
     }
 
+    /// Servers that don't know extensions may answer to them with nothing but a header, from which a
+    /// client learns to do without (RFC 6891, section 7).
+    fn without_question(header: Header) -> Option<Self> {
+        let is_answer = matches!(header.flags & flag::CODE, 0 | ABSENT);
+        let bare = Header {
+            records: [0; 3],
+            ..header
+        };
+        (header.questions == 0 && !is_answer).then(|| Self {
+            bytes: bare.bytes().to_vec(),
+            flags: header.flags,
+            question_end: HEADER,
+        })
+    }
+
     fn of_question(bytes: Vec<u8>, header: Header) -> Option<Self> {
         let question_end = question_end(&bytes)
             .ok()
@@ -77,18 +94,20 @@ impl Response {
     /// How long the answer may be kept (RFC 2308 for absences). None when it may not.
     pub(super) fn lifetime(&self) -> Option<Duration> {
         let code = self.flags & flag::CODE;
-        if self.is_truncated() || !matches!(code, 0 | 3) {
+        if self.is_truncated() || !matches!(code, 0 | ABSENT) {
             return None;
         }
+        let asked = self.kind();
         let mut seconds = u32::MAX;
+        // An alias alone is none of what was asked for.
         let mut is_absence = true;
         for record in self.records() {
             match (record.section, record.kind) {
                 // The upper byte extends the code: a failure after all.
                 (_, kind::OPT) if record.time_to_live >> 24 != 0 => return None,
-                (Section::Answer, _) => {
+                (Section::Answer, found) => {
                     seconds = seconds.min(plausible(record.time_to_live));
-                    is_absence = code != 0;
+                    is_absence &= code == ABSENT || ![found, kind::ANY].contains(&asked);
                 }
                 (Section::Authority, kind::SOA) if is_absence => {
                     seconds = seconds
@@ -138,6 +157,11 @@ impl Response {
         self.bytes.len()
     }
 
+    /// The type that was asked for; none has number 0.
+    fn kind(&self) -> u16 {
+        u16_at(&self.bytes, self.question_end.saturating_sub(4)).unwrap_or_default()
+    }
+
     fn records(&self) -> impl Iterator<Item = Record> {
         records(&self.bytes, self.question_end).map_while(Result::ok)
     }
@@ -173,7 +197,9 @@ fn shortened(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Malformed> {
     let question_end = question_end(bytes)?;
     let all: Vec<Record> = records(bytes, question_end).map_while(Result::ok).collect();
     let extensions = all.iter().find(|record| record.kind == kind::OPT);
-    let extensions = extensions.and_then(|record| bytes.get(record.range.clone()));
+    let extensions = extensions
+        .and_then(|record| bytes.get(record.range.clone()))
+        .filter(|extensions| question_end + extensions.len() <= limit);
     let room = limit.saturating_sub(extensions.map_or(0, <[u8]>::len));
     let kept = all
         .iter()

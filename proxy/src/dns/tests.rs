@@ -132,6 +132,29 @@ fn only_of_names_does_letter_case_not_count() {
 }
 
 #[test]
+fn a_refusal_may_be_without_the_question() {
+    let [_, asked] = response(ResponseCode::NoError, vec![], vec![]);
+    for (code, is_answer) in [
+        (ResponseCode::FormErr, true),
+        (ResponseCode::ServFail, true),
+        (ResponseCode::NoError, false),
+        (ResponseCode::NXDomain, false),
+    ] {
+        let mut bare = Message::new(4711, MessageType::Response, OpCode::Query);
+        bare.metadata.response_code = code;
+        let mut bytes = bare.to_vec().unwrap();
+        bytes.extend([0xff; 700]);
+        let Ok(refusal) = read(&bytes, &asked) else {
+            assert!(!is_answer, "{code}");
+            continue;
+        };
+        assert!(is_answer && refusal.lifetime().is_none(), "{code}");
+        let passed_on = refusal.answer(&Query::read(&asked).unwrap());
+        assert_eq!(passed_on, bare.to_vec().unwrap(), "{code}");
+    }
+}
+
+#[test]
 fn answers_are_kept_as_long_as_they_may_be() {
     let cname = |seconds| {
         let target = Name::from_ascii("other.example.").unwrap();
@@ -148,6 +171,10 @@ fn answers_are_kept_as_long_as_they_may_be() {
         (absent, vec![], vec![soa(8, 20)], Some(8)),
         (absent, vec![], vec![soa(9_999, 9_999)], Some(30)),
         (absent, vec![cname(3)], vec![soa(20, 20)], Some(3)),
+        // An alias of what has no such address.
+        (no_error, vec![cname(60)], vec![soa(20, 5)], Some(5)),
+        (no_error, vec![cname(60)], vec![], None),
+        (no_error, vec![cname(60), a(30)], vec![soa(20, 5)], Some(30)),
         // Nobody says for how long.
         (absent, vec![], vec![], None),
         (no_error, vec![], vec![], None),
