@@ -120,7 +120,7 @@ impl NameServer {
     async fn forwarded(&self, query: &Query<'_>, transport: Transport) -> Vec<u8> {
         if let Some(response) = self.cache.find(query) {
             self.metrics.cache_answers.increment();
-            return response.answer(query);
+            return response.in_any_order().answer(query);
         }
         let Ok(_slot) = self.questions.try_acquire() else {
             self.metrics.over_limit.increment();

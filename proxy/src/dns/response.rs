@@ -152,6 +152,32 @@ impl Response {
         aged
     }
 
+    /// The same with the addresses of a name in any order: most clients take the first, and would
+    /// otherwise do so for as long as the answer is kept.
+    pub(super) fn in_any_order(mut self) -> Self {
+        let asked = self.kind();
+        let length = match asked {
+            kind::A => 4,
+            kind::AAAA => 16,
+            _ => return self,
+        };
+        let answers = self.records().filter(|record| {
+            (record.section, record.kind, record.data.len()) == (Section::Answer, asked, length)
+        });
+        let places: Vec<_> = answers.map(|record| record.data).collect();
+        let mut addresses: Vec<Vec<u8>> = places
+            .iter()
+            .filter_map(|place| Some(self.bytes.get(place.clone())?.to_vec()))
+            .collect();
+        fastrand::shuffle(&mut addresses);
+        for (place, address) in places.into_iter().zip(addresses) {
+            if let Some(place) = self.bytes.get_mut(place) {
+                place.copy_from_slice(&address);
+            }
+        }
+        self
+    }
+
     /// Bytes that it takes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
