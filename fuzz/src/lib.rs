@@ -1,6 +1,8 @@
 //! What the fuzz targets share: inputs of several texts, and what must hold whenever a pod is
 //! injected.
 
+pub mod dns;
+
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use lateen_webhook::native::NativeSidecars;
 use lateen_webhook::parameters::Parameters;

@@ -42,7 +42,7 @@ enum Class {
     Proxy,
     /// Network namespaces: redirection by the kernel's netfilter, and Istio's sidecar as the peer
     Namespaces,
-    /// A nightly toolchain: a minute of fuzzing the parsers of what anybody can send
+    /// A nightly toolchain: 80 seconds of fuzzing the parsers of what anybody can send
     Fuzz,
     /// A Kubernetes cluster of two nodes
     Cluster,
