@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use lateen_api::NotHonoured;
+use lateen_api::mesh::{InterceptionMode, WrongVariable, wrong_variables};
 use lateen_wire::names;
 
 use crate::config::Config;
@@ -106,6 +107,7 @@ pub(crate) fn of_injected(plan: &Plan<'_>, ignored: &Ignored, injected: &Pod) ->
     if plan.selection.base == Some(BuiltIn::Sidecar) {
         warnings.extend(application::of_ports(plan));
         warnings.extend(application::of_users(plan));
+        warnings.extend(of_redirection(plan));
     }
     warnings.extend(of_dns(plan.pod));
     warnings
@@ -175,6 +177,16 @@ fn of_variables(injected: &Pod) -> Vec<String> {
     ours.filter(|(name, _)| set.contains(name))
         .map(|(name, reason)| format!("variable {name} of the proxy has no effect: {reason}"))
         .collect()
+}
+
+/// What the mesh or its namespace tells redirection and cannot be. A pod that says so itself is refused.
+fn of_redirection<'a>(plan: &'a Plan<'_>) -> impl Iterator<Item = String> + 'a {
+    let is_redirected = plan.interception_mode() != InterceptionMode::None;
+    let wrong = wrong_variables(&plan.proxy_config.proxy_metadata);
+    let wrong = wrong.filter(move |_| is_redirected);
+    wrong.map(|WrongVariable { name, reason }| {
+        format!("istio-init will fail: variable {name} of the proxy's configuration: {reason}")
+    })
 }
 
 /// The proxy is of the pod, and finds control by its name in the cluster.

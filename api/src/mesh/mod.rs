@@ -1,6 +1,7 @@
 //! Settings of the whole mesh: Istio's `MeshConfig`, found in ConfigMap `istio` under key `mesh`.
 
 mod proxy_config;
+mod proxy_metadata;
 mod unsupported;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use lateen_wire::names;
 use crate::{Duration, Error, Parsed, document};
 
 pub use proxy_config::{InterceptionMode, ProxyConfig, ProxyImage};
+pub use proxy_metadata::{WrongVariable, wrong_variables};
 
 const KIND: &str = "MeshConfig";
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use lateen_wire::ports;
 
+use super::proxy_metadata::wrong_variables;
 use super::unsupported;
 use crate::{Duration, Error, Parsed, document};
 
@@ -119,6 +120,13 @@ impl ProxyConfig {
         let overlay = document::read(KIND, yaml)?;
         let (mut config, unknown) = document::check::<Self>(KIND, &overlay)?;
         let not_honoured = document::not_honoured(unsupported::PROXY_CONFIG, &overlay);
+        if let Some(wrong) = wrong_variables(&config.proxy_metadata).next() {
+            return Err(Error::Field {
+                kind: KIND,
+                path: format!("proxyMetadata.{}", wrong.name),
+                reason: wrong.reason,
+            });
+        }
         let mut fields = self.fields();
         let set = overlay.as_object().into_iter().flat_map(Map::keys);
         let mut written = config.fields();

@@ -222,6 +222,11 @@ fn an_annotation_cannot_ask_for_what_no_proxy_can_do() {
             "drainDuration",
             "whole number of seconds",
         ),
+        (
+            "proxyMetadata: {A: x, BACKEND: ipvs}",
+            "proxyMetadata.BACKEND",
+            "auto, iptables and nftables",
+        ),
     ];
     for (yaml, path, allowed) in refused {
         let error = ProxyConfig::default().merge(yaml).unwrap_err().to_string();
