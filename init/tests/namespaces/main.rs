@@ -16,5 +16,6 @@ mod harness;
 mod matrix;
 mod nftables;
 mod oracle;
+mod sidecar;
 mod state;
 mod tproxy;

@@ -44,6 +44,20 @@ fn reads_what_injection_gives() {
 }
 
 #[test]
+fn connections_are_passed_on_as_the_mode_says() {
+    let interception = |mode| {
+        let mut environment = environment();
+        environment.insert("ISTIO_META_INTERCEPTION_MODE", mode);
+        read(&environment).map(|config| config.listen.interception)
+    };
+    assert_eq!(interception(""), Ok(Interception::Redirect));
+    assert_eq!(interception("REDIRECT"), Ok(Interception::Redirect));
+    assert_eq!(interception("NONE"), Ok(Interception::Redirect));
+    assert_eq!(interception("TPROXY"), Ok(Interception::Tproxy));
+    assert!(interception("tproxy").is_err());
+}
+
+#[test]
 fn names_every_problem_at_once() {
     let mut wrong = environment();
     wrong.remove("POD_NAME");
