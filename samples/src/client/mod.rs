@@ -4,6 +4,7 @@
 mod connection;
 mod datagram;
 mod dns;
+mod get;
 mod http;
 mod kube_watch;
 mod report;
@@ -28,6 +29,8 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Sends one HTTP request and prints the body of the answer.
+    Get(get::Options),
     /// Sends HTTP/1.1, HTTP/2 or gRPC requests and counts what comes back.
     Http(http::Options),
     /// Connects, reads a banner if asked to, sends a line and reads it back.
@@ -46,6 +49,7 @@ enum Command {
 
 pub(crate) async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     match options.command {
+        Command::Get(options) => get::run(options).await,
         Command::Http(options) => http::run(options, stop).await,
         Command::Tcp(options) => stream::once(options).await,
         Command::Udp(options) => datagram::run(options).await,

@@ -45,6 +45,8 @@ async fn requests_of_every_protocol_succeed() {
 #[tokio::test]
 async fn what_is_not_expected_is_a_failure() {
     let address = http_server().await;
+    assert!(client(&format!("get http://{address}/")).await);
+    assert!(!client(&format!("get http://{address}/?status=503")).await);
     assert!(!client(&format!("http --url http://{address}/?status=503")).await);
     assert!(
         client(&format!(
