@@ -11,9 +11,11 @@ pub mod inside;
 pub mod installation;
 pub mod manifest;
 mod metrics;
+mod redirection;
 mod report;
 pub mod scene;
 pub mod secure;
+mod seen;
 pub mod token;
 mod wait;
 
@@ -30,7 +32,9 @@ use serde_json::{Value, json};
 
 pub use self::command::{Output, lateenctl, run};
 pub use self::metrics::Metrics;
+pub use self::redirection::Backend;
 pub use self::report::Report;
+pub use self::seen::Seen;
 pub use self::wait::{eventually, is_ready, within};
 
 /// How long a pod may take to be ready on a busy machine.

@@ -21,6 +21,7 @@ mod kubectl;
 mod pod_security;
 mod probes;
 mod reach;
+mod redirection;
 mod rivals;
 mod telemetry;
 mod workloads;
