@@ -1,12 +1,13 @@
-//! The injector's configuration is spoilt or deleted: the last good one stays in force, and people are
-//! told where they look.
+//! The injector's configuration: what it says is so for new pods. Where it is spoilt or deleted, the
+//! last good one stays in force, and people are told where they look.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use lateen_tests::bed::installation::install;
-use lateen_tests::bed::{Bed, eventually};
-use serde_json::json;
+use lateen_tests::bed::manifest::merge;
+use lateen_tests::bed::{Backend, Bed, eventually};
+use serde_json::{Value, json};
 
 use crate::mesh::{
     INJECTOR, INJECTORS, admitted, kill, names, newcomers, rolled_out, system, unready, with_pod,
@@ -85,4 +86,41 @@ async fn a_deleted_configuration_stays_in_force_until_it_is_installed_again() ->
     rolled_out(&system, INJECTOR).await?;
     admitted(&bed, &pod).await?;
     bed.end().await
+}
+
+#[tokio::test]
+async fn the_installations_back_end_is_that_of_new_pods() -> Result<()> {
+    let (bed, pod) = with_pod("backend").await?;
+    let flag = Some("--backend=nftables");
+    let chosen = async {
+        install(&["--set", "global.proxy_init.backend=nftables"]).await?;
+        admitted_with(&bed, &pod, flag).await?;
+        // A pod that asks for the other one gets what the installation says.
+        let mut pod = pod.clone();
+        merge(&mut pod, Backend::Iptables.change(&[]));
+        bed.apply([pod]).await?;
+        bed.ready("app=web", 1).await?;
+        bed.redirected_by("web", Backend::Nftables).await
+    }
+    .await;
+    install(&[]).await?;
+    chosen?;
+    admitted_with(&bed, &pod, None).await?;
+    bed.end().await
+}
+
+/// Waits until new pods have this choice of a back end, or none.
+async fn admitted_with(bed: &Bed, pod: &Value, flag: Option<&str>) -> Result<()> {
+    eventually(&format!("pods with {flag:?}"), async || {
+        let mut pod = pod.clone();
+        merge(&mut pod, json!({ "metadata": { "name": "another" } }));
+        let spec = bed.admit(&pod).await?.spec;
+        let init = spec.and_then(|spec| spec.init_containers);
+        let mut arguments = init.into_iter().flatten().flat_map(|one| one.args);
+        let arguments = arguments.next().context("no istio-init")?;
+        let given = arguments.iter().find(|one| one.starts_with("--backend"));
+        ensure!(given.map(String::as_str) == flag, "{arguments:?}");
+        Ok(())
+    })
+    .await
 }
