@@ -39,7 +39,7 @@ enum Environment {
     None,
     /// The long name in capitals, with `_` for `-`.
     Named,
-    /// As [`Environment::Named`], and this name too.
+    /// As [`Environment::Named`], and this name too, which wins over it.
     NamedOr(&'static str),
     /// Only under this name: there is no such flag on the command line.
     Only,
@@ -91,13 +91,13 @@ impl Flag {
         }
     }
 
-    /// The names in the environment, the most specific first.
+    /// The names in the environment; the first that is set counts.
     pub(super) fn environment_names(&self) -> Vec<String> {
         let named = || self.name.to_uppercase().replace('-', "_");
         match self.environment {
             Environment::None => Vec::new(),
             Environment::Named => vec![named()],
-            Environment::NamedOr(other) => vec![named(), other.to_owned()],
+            Environment::NamedOr(other) => vec![other.to_owned(), named()],
             Environment::Only => vec![self.name.to_owned()],
         }
     }

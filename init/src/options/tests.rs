@@ -75,6 +75,17 @@ fn the_command_line_wins_over_the_environment() {
     // The one flag that the environment does not have: a Service named envoy would set it.
     assert_eq!(good(&[], &[("ENVOY_PORT", "7")]).outbound_capture, 15001);
     assert_eq!(good(&["-p1", "-p2"], &[]).outbound_capture, 2);
+    // Of two names for the same flag the one that pods are given counts.
+    for (capture, dns) in [("true", DnsCapture::All), ("false", DnsCapture::Off)] {
+        let environment = [
+            ("ISTIO_META_DNS_CAPTURE", capture),
+            (
+                "REDIRECT_DNS",
+                if capture == "true" { "false" } else { "true" },
+            ),
+        ];
+        assert_eq!(good(&["--capture-all-dns"], &environment).dns, dns);
+    }
 }
 
 #[test]
@@ -150,7 +161,7 @@ fn every_mistake_is_reported_with_its_name_and_value() {
     --kube-virt-interfaces=a/b: "a/b" is not an interface (at most 15 letters, digits, _ . - @, and + at the end for any rest)
     ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR=10.0.0.0/8: "10.0.0.0/8" is not a network within 127.0.0.0/8
     --force-iptables-binary=both: allowed are legacy and nft
-    --probe-timeout=5: "5" is not a duration (such as 500ms, 5s or 1m)
+    --probe-timeout=5: "5" is not a duration (such as 500ms, 5s or 1m30s)
     "#);
 }
 
@@ -295,21 +306,33 @@ fn what_changes_nothing_is_accepted() {
 
 #[test]
 fn durations_and_switches_are_written_as_in_go() {
-    assert_eq!(
-        good(&["--probe-timeout=1.5m"], &[]).run.probe_timeout,
-        Duration::from_secs(90)
-    );
-    assert_eq!(
-        good(&["--probe-timeout=250ms"], &[]).run.probe_timeout,
-        Duration::from_millis(250)
-    );
+    let timeout = |text: &str| good(&["--probe-timeout", text], &[]).run.probe_timeout;
+    assert_eq!(timeout("1.5m"), Duration::from_secs(90));
+    assert_eq!(timeout("250ms"), Duration::from_millis(250));
+    assert_eq!(timeout("1m30s"), Duration::from_secs(90));
+    assert_eq!(timeout("1h0.5s2us"), Duration::from_micros(3_600_500_002));
     assert!(good(&["-n"], &[]).run.dry_run);
     assert!(good(&["--dry-run=T"], &[]).run.dry_run);
-    assert_eq!(parse(&["--probe-timeout=-1s"], &[]).unwrap_err().len(), 1);
-    assert_eq!(
-        parse(&["--probe-timeout=1e400s"], &[]).unwrap_err().len(),
-        1
-    );
+    for wrong in [
+        "-1s",
+        "1e400s",
+        "5",
+        "s",
+        "1d",
+        "1m30",
+        "1..5s",
+        "0s",
+        "9000000000000000h",
+        "",
+    ] {
+        let problems = parse(&[&format!("--probe-timeout={wrong}")], &[]);
+        let expected = usize::from(!wrong.is_empty());
+        assert_eq!(
+            problems.map_or_else(|all| all.len(), |_| 0),
+            expected,
+            "{wrong:?}"
+        );
+    }
 }
 
 #[test]

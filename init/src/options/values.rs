@@ -9,6 +9,9 @@ use ipnet::{IpNet, Ipv4Net};
 use super::Interface;
 use crate::family::host;
 
+/// The longest time that anything is waited for; what is much longer no clock can add to now.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// The value, or what is wrong with the text and what is allowed.
 pub(super) type Parsed<T> = Result<T, String>;
 
@@ -98,25 +101,35 @@ pub(super) fn route_table(text: &str) -> Parsed<u32> {
     }
 }
 
-/// A duration as Go writes it, of one unit: `500ms`, `5s`, `1.5m`.
+/// A duration as Go writes it: numbers with units, such as `500ms`, `1.5m` or `1m30s`.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
-    let wrong = || format!("{text:?} is not a duration (such as 500ms, 5s or 1m)");
-    let unit_at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .ok_or_else(wrong)?;
-    let (amount, unit) = text.split_at(unit_at);
+    let wrong = || format!("{text:?} is not a duration (such as 500ms, 5s or 1m30s)");
+    let mut seconds = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, after) = first_part(rest).ok_or_else(wrong)?;
+        (seconds, rest) = (seconds + part, after);
+    }
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    if duration.is_zero() || duration > LONGEST {
+        return Err(format!("{text:?} is no time to wait (1ns to 24h)"));
+    }
+    Ok(duration)
+}
+
+/// The seconds of the first number and its unit, and what follows them.
+fn first_part(text: &str) -> Option<(f64, &str)> {
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (amount, rest) = text.split_at(text.find(|c| !is_of_number(c))?);
+    let (unit, rest) = rest.split_at(rest.find(is_of_number).unwrap_or(rest.len()));
     let seconds = match unit {
-        "ms" => 0.001,
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    let amount: f64 = amount.parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(amount * seconds).map_err(|_| wrong())?;
-    if duration.is_zero() {
-        Err(format!("{text:?} is no time at all"))
-    } else {
-        Ok(duration)
-    }
+    Some((amount.parse::<f64>().ok()? * seconds, rest))
 }
