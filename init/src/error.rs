@@ -88,6 +88,16 @@ pub enum Error {
         /// The answer of the kernel.
         cause: io::Error,
     },
+    /// Marked packets do not reach the proxy, though their way was made.
+    #[error(
+        "The {family} packets of TPROXY mode do not come to this pod: another route in table {table}, or another rule before ours, leads them elsewhere. See ip rule and ip route show table {table}, or choose another table (--istio-inbound-tproxy-route-table)"
+    )]
+    OtherRoute {
+        /// Whose packets.
+        family: Family,
+        /// The routing table.
+        table: u32,
+    },
     /// A run failed, and what it had changed by then could not be taken back.
     #[error(
         "{error}; the rules made before that are left in place, for taking them back failed: {cause}"
@@ -115,7 +125,9 @@ impl Error {
     /// The one family that is to blame, if it is one.
     pub(crate) fn family(&self) -> Option<Family> {
         match self {
-            Self::Iptables { family, .. } | Self::Route { family, .. } => Some(*family),
+            Self::Iptables { family, .. }
+            | Self::Route { family, .. }
+            | Self::OtherRoute { family, .. } => Some(*family),
             Self::NotHeld { family, .. } => *family,
             Self::Nftables { failure, .. } => failure.family(),
             Self::Address { .. } => Some(Family::V6),

@@ -5,7 +5,7 @@ use super::step::Step;
 use crate::Error;
 use crate::family::Family;
 use crate::netlink::address;
-use crate::netlink::route::{self, MarkedRoute};
+use crate::netlink::route::{self, Made, MarkedRoute};
 
 /// That `lo` has the proxy's IPv6 address, or has not.
 pub(super) struct Address {
@@ -45,7 +45,7 @@ impl Step for Address {
 /// of earlier runs go.
 pub(super) struct Route {
     family: Family,
-    before: Vec<MarkedRoute>,
+    before: Vec<Made>,
     wanted: Option<MarkedRoute>,
 }
 
@@ -59,30 +59,46 @@ impl Route {
     }
 
     /// From those that are there to those that are wanted.
-    fn make(&self, wanted: &[MarkedRoute], there: &[MarkedRoute]) -> Result<(), Error> {
+    fn make(&self, wanted: &[MarkedRoute], there: &[Made]) -> Result<(), Error> {
         for route in wanted {
-            let added = route.add(self.family, there.contains(route));
+            let is_there = there.iter().any(|made| made.route == *route);
+            let added = route.add(self.family, is_there);
             added.map_err(|cause| failed("add", self.family, cause))?;
         }
-        for route in there.iter().filter(|route| !wanted.contains(route)) {
-            let removed = route.remove(self.family);
+        for made in there.iter().filter(|made| !wanted.contains(&made.route)) {
+            let removed = made.remove(self.family);
             removed.map_err(|cause| failed("remove", self.family, cause))?;
         }
         Ok(())
+    }
+
+    /// That the kernel sends marked packets where they are meant to go.
+    fn verify(&self, wanted: MarkedRoute) -> Result<(), Error> {
+        let family = self.family;
+        match wanted.leads_here(family) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::OtherRoute {
+                family,
+                table: wanted.table,
+            }),
+            Err(cause) => Err(failed("verify", family, cause)),
+        }
     }
 }
 
 impl Step for Route {
     fn bring_about(&mut self) -> Result<(), Error> {
-        self.make(self.wanted.as_slice(), &self.before)
+        self.make(self.wanted.as_slice(), &self.before)?;
+        self.wanted.map_or(Ok(()), |wanted| self.verify(wanted))
     }
 
     fn take_back(&mut self) -> Result<(), Error> {
-        self.make(&self.before, &ours(self.family)?)
+        let before: Vec<_> = self.before.iter().map(|made| made.route).collect();
+        self.make(&before, &ours(self.family)?)
     }
 }
 
-fn ours(family: Family) -> Result<Vec<MarkedRoute>, Error> {
+fn ours(family: Family) -> Result<Vec<Made>, Error> {
     route::ours(family).map_err(|cause| failed("read", family, cause))
 }
 

@@ -5,11 +5,12 @@
 //! route.
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 
-use super::message::{Attributes, CREATE, DUMP, Request, attribute, number};
+use super::message::{ACKNOWLEDGE, Attributes, CREATE, DUMP, Request, attribute, number};
 use super::socket::Socket;
 use crate::family::Family;
 
@@ -19,22 +20,27 @@ const OURS: u8 = 117;
 /// Kinds of messages, of rtnetlink(7).
 const NEW_ROUTE: u16 = 24;
 const DELETE_ROUTE: u16 = 25;
+const GET_ROUTE: u16 = 26;
 const NEW_RULE: u16 = 32;
 const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
 /// The fixed part of messages about rules and routes.
 const FIXED: usize = 12;
 /// Attributes of a rule.
+const RULE_PRIORITY: u16 = 6;
 const RULE_MARK: u16 = 10;
 const RULE_TABLE: u16 = 15;
 const RULE_PROTOCOL: u16 = 21;
 /// What a rule does: it looks up a table.
 const LOOK_UP: u8 = 1;
-/// Attributes of a route.
+/// Attributes of a route, and of a question for one.
+const ROUTE_DESTINATION: u16 = 1;
 const ROUTE_INTERFACE: u16 = 4;
 const ROUTE_TABLE: u16 = 15;
-/// What a route means: the destination is this host.
+const ROUTE_MARK: u16 = 16;
+/// What a route means, and where in the fixed part it stands: the destination is this host.
 const LOCAL: u8 = 2;
+const MEANING: usize = 7;
 const SCOPE_HOST: u8 = 254;
 
 /// Packets with this mark are local.
@@ -46,11 +52,20 @@ pub(crate) struct MarkedRoute {
     pub(crate) table: u32,
 }
 
+/// One that we made. Somebody else may have made the same; the priority tells their rules apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// What it is.
+    pub(crate) route: MarkedRoute,
+    /// The priority of its rule, which the kernel gave it.
+    priority: u32,
+}
+
 /// The ways of marked packets of a family that we made. None where the kernel has no such rules.
 ///
 /// # Errors
 /// What the kernel answered.
-pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
+pub(crate) fn ours(family: Family) -> io::Result<Vec<Made>> {
     let mut fixed = [0; FIXED];
     fixed[0] = family.number();
     let request = Request {
@@ -64,7 +79,10 @@ pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
         if attribute(attributes, RULE_PROTOCOL) == Some(&[OURS]) {
             let value = |kind| number(attribute(attributes, kind)?, 0);
             let route = value(RULE_MARK).zip(value(RULE_TABLE));
-            found.extend(route.map(|(mark, table)| MarkedRoute { mark, table }));
+            found.extend(route.map(|(mark, table)| Made {
+                route: MarkedRoute { mark, table },
+                priority: value(RULE_PRIORITY).unwrap_or_default(),
+            }));
         }
     });
     match result {
@@ -76,6 +94,14 @@ pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
 fn says_there_is_no_such_thing(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT))
+}
+
+fn says_there_is_no_way(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EACCES)
+    )
 }
 
 impl MarkedRoute {
@@ -99,21 +125,39 @@ impl MarkedRoute {
         socket.change(&request(NEW_RULE, self.rule(family)))
     }
 
-    /// Removes the rule, and then the route. What is not there is not missed.
+    /// Whether marked packets do reach this host, whatever their address. A route of somebody else in
+    /// the same table, or a rule before ours, may lead them elsewhere.
     ///
     /// # Errors
-    /// What the kernel answered.
-    pub(crate) fn remove(self, family: Family) -> io::Result<()> {
-        let socket = Socket::route()?;
-        let request = |kind, body| Request {
-            kind,
-            flags: 0,
-            body,
+    /// What the kernel answered, other than that there is no way at all.
+    pub(crate) fn leads_here(self, family: Family) -> io::Result<bool> {
+        // Addresses of documentation, which no host has.
+        let (length, address) = match family {
+            Family::V4 => (32, Ipv4Addr::new(192, 0, 2, 1).octets().to_vec()),
+            Family::V6 => (
+                128,
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)
+                    .octets()
+                    .to_vec(),
+            ),
         };
-        let rule = request(DELETE_RULE, self.rule(family));
-        unless(Errno::ENOENT, socket.change(&rule))?;
-        let route = request(DELETE_ROUTE, self.route(family)?);
-        unless(Errno::ESRCH, socket.change(&route))
+        let mut fixed = [0; FIXED];
+        [fixed[0], fixed[1]] = [family.number(), length];
+        let request = Request {
+            kind: GET_ROUTE,
+            flags: ACKNOWLEDGE,
+            body: Attributes::after(&fixed)
+                .with(ROUTE_DESTINATION, &address)
+                .with(ROUTE_MARK, &self.mark.to_ne_bytes()),
+        };
+        let mut here = false;
+        let asked = Socket::route()?.ask(&request, |answer| {
+            here = answer.body.get(MEANING) == Some(&LOCAL);
+        });
+        match asked {
+            Err(error) if says_there_is_no_way(&error) => Ok(false),
+            asked => asked.map(|()| here),
+        }
     }
 
     fn rule(self, family: Family) -> Attributes {
@@ -129,10 +173,30 @@ impl MarkedRoute {
     fn route(self, family: Family) -> io::Result<Attributes> {
         let mut fixed = [0; FIXED];
         fixed[0] = family.number();
-        [fixed[5], fixed[6], fixed[7]] = [OURS, SCOPE_HOST, LOCAL];
+        [fixed[5], fixed[6], fixed[MEANING]] = [OURS, SCOPE_HOST, LOCAL];
         Ok(Attributes::after(&fixed)
             .with(ROUTE_INTERFACE, &if_nametoindex("lo")?.to_ne_bytes())
             .with(ROUTE_TABLE, &self.table.to_ne_bytes()))
+    }
+}
+
+impl Made {
+    /// Removes the rule, and then the route. What is not there is not missed.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub(crate) fn remove(self, family: Family) -> io::Result<()> {
+        let socket = Socket::route()?;
+        let request = |kind, body| Request {
+            kind,
+            flags: 0,
+            body,
+        };
+        let rule = self.route.rule(family);
+        let rule = rule.with(RULE_PRIORITY, &self.priority.to_ne_bytes());
+        unless(Errno::ENOENT, socket.change(&request(DELETE_RULE, rule)))?;
+        let route = request(DELETE_ROUTE, self.route.route(family)?);
+        unless(Errno::ESRCH, socket.change(&route))
     }
 }
 

@@ -173,6 +173,48 @@ fn marked_packets_have_a_route_as_long_as_there_is_tproxy() {
 }
 
 #[test]
+fn the_same_routing_rule_of_somebody_else_stays() {
+    let namespace = Namespace::new();
+    namespace.succeed(program().args(TPROXY));
+    // The kernel would remove the first that fits, and that is this one.
+    for family in ["-4", "-6"] {
+        namespace.ip(&format!(
+            "{family} rule add fwmark 1337 lookup 133 priority 50"
+        ));
+    }
+    namespace.succeed(program().arg("--cleanup-only"));
+    let left = "50:\tfrom all fwmark 0x539 lookup 133\n";
+    assert_eq!(routing(&namespace, "133"), left.repeat(2));
+}
+
+#[test]
+fn a_way_that_leads_elsewhere_is_an_error() {
+    for (elsewhere, family) in [
+        ("route add default via 10.77.0.1 table 133", "IPv4"),
+        ("-6 route add default via fd77::1 table 133", "IPv6"),
+        ("-6 route add prohibit default table 133", "IPv6"),
+    ] {
+        for means in MEANS {
+            let world = World::new();
+            world.pod.ip(elsewhere);
+            let before = routing(&world.pod, "133");
+            let output = world.run(&[TPROXY, means].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{elsewhere}: {said}");
+            let message = format!("The {family} packets of TPROXY mode do not come to this pod");
+            assert!(said.contains(&message), "{elsewhere}: {said}");
+            assert_eq!(routing(&world.pod, "133"), before, "{elsewhere}, {means:?}");
+        }
+    }
+    // A rule that comes later may come before ours.
+    let world = World::new();
+    world.program(TPROXY);
+    world.pod.ip("route add blackhole default table 7");
+    world.pod.ip("rule add fwmark 1337 lookup 7 priority 9");
+    assert_eq!(world.run(TPROXY).status.code(), Some(1));
+}
+
+#[test]
 fn routes_are_taken_back_when_rules_fail() {
     let namespace = Namespace::new();
     let folder = tempfile::tempdir().unwrap();
