@@ -14,6 +14,9 @@ const NAME: &str = "lateen-init";
 /// How long to wait for runs that came before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long to wait before asking again for a name that nobody can be asked about.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// The turn of this run, until it is dropped.
 pub(crate) struct Turn(#[expect(dead_code, reason = "held, never used")] UnixListener);
 
@@ -44,11 +47,33 @@ fn wait_for_end(name: &SocketAddr, deadline: Instant) -> io::Result<()> {
         return Err(ErrorKind::TimedOut.into());
     }
     let Ok(mut holder) = UnixStream::connect_addr(name) else {
-        // It has just ended, or begun.
+        // It has just ended, or begun, or has the name and does not listen.
+        std::thread::sleep(PAUSE.min(left));
         return Ok(());
     };
     holder.set_read_timeout(Some(left))?;
     // Whether it was an end or time is up shows when the turn is tried again.
     let _ = holder.read(&mut [0]);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    use super::*;
+
+    #[test]
+    fn a_holder_that_does_not_listen_is_waited_for_in_peace() {
+        let name = format!("lateen-init-test-{}", std::process::id());
+        let holder = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        holder
+            .bind(&SockAddr::unix(format!("\0{name}")).unwrap())
+            .unwrap();
+        let name = SocketAddr::from_abstract_name(name).unwrap();
+        let begin = Instant::now();
+        wait_for_end(&name, begin + PATIENCE).unwrap();
+        assert!(begin.elapsed() >= PAUSE);
+        assert!(wait_for_end(&name, begin).is_err(), "the time is up");
+    }
 }
