@@ -4,6 +4,10 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// How many of a program's lines one needs to see.
+const MOST_LINES: usize = 3;
 
 /// Why a program failed, or could not be run.
 #[derive(Debug)]
@@ -42,6 +46,10 @@ pub enum Meaning {
     NoNftables,
     /// The kernel lacks a match or a target.
     NoExtension,
+    /// Another program made a table that iptables cannot show.
+    IncompatibleTable,
+    /// The kernel does not show the tables of the legacy kind.
+    HiddenTables,
     /// iptables lacks the shared object for a match or a target.
     NoSharedObject,
     /// Another program holds the lock.
@@ -51,25 +59,36 @@ pub enum Meaning {
 }
 
 impl Failure {
-    /// A program ended with failure, after it had printed this to standard error.
-    pub(super) fn reported(
-        program: &Path,
-        status: std::process::ExitStatus,
-        stderr: &[u8],
-    ) -> Self {
-        let printed = String::from_utf8_lossy(stderr);
-        let meaning = Meaning::of(&printed);
+    /// A program ended with failure, after it had been given this input.
+    pub(super) fn reported(program: &Path, output: &Output, input: &str) -> Self {
+        let printed = String::from_utf8_lossy(&output.stderr);
         let is_help = |line: &&str| !line.is_empty() && !line.starts_with("Try `");
         let lines: Vec<_> = printed.lines().map(str::trim).filter(is_help).collect();
-        let said = if lines.is_empty() {
-            format!("{status} without a word")
-        } else {
-            lines.join("; ")
+        let mut said = match lines.len() {
+            0 => format!("{} without a word", output.status),
+            1..=MOST_LINES => lines.join("; "),
+            all => {
+                let first = lines.iter().take(MOST_LINES).copied();
+                let first = first.collect::<Vec<_>>().join("; ");
+                format!("{first}; and {} lines more", all - MOST_LINES)
+            }
         };
+        if let Some(rejected) = rejected(&printed, input) {
+            said.push_str(&format!(" ({rejected})"));
+        }
         Self::Reported {
             program: program.to_owned(),
             said,
-            meaning,
+            meaning: Meaning::of(&printed),
+        }
+    }
+
+    /// A program succeeded, but said that it does not show everything.
+    pub(super) fn hidden(program: &Path, said: &str) -> Self {
+        Self::Reported {
+            program: program.to_owned(),
+            said: said.trim_start_matches(['#', ' ']).to_owned(),
+            meaning: Meaning::of(said),
         }
     }
 
@@ -83,9 +102,26 @@ impl Failure {
                     | Meaning::NoNftables
                     | Meaning::NoExtension
                     | Meaning::NoSharedObject
+                    | Meaning::IncompatibleTable
+                    | Meaning::HiddenTables
             ),
         }
     }
+}
+
+/// The first line of the input that a program names by its number, with the table it stands in.
+fn rejected(printed: &str, input: &str) -> Option<String> {
+    let (_, after) = printed.split_once("line")?;
+    let digits = after.trim_start_matches([':', ' ']);
+    let digits = digits.split(|c: char| !c.is_ascii_digit()).next()?;
+    let index = digits.parse::<usize>().ok()?.checked_sub(1)?;
+    let rejected = input.lines().nth(index)?;
+    let before = input.lines().take(index + 1);
+    let table = before.filter(|line| line.starts_with('*')).last()?;
+    Some(format!(
+        "in table {}: {rejected}",
+        table.trim_start_matches('*')
+    ))
 }
 
 impl Meaning {
@@ -94,6 +130,10 @@ impl Meaning {
         let says = |words: &[&str]| words.iter().any(|words| printed.contains(words));
         if says(&["xtables lock", "xtables.lock", "lock file"]) {
             Self::Locked
+        } else if says(&["use 'nft' tool"]) {
+            Self::IncompatibleTable
+        } else if says(&["tables_names"]) {
+            Self::HiddenTables
         } else if says(&[
             "permission denied",
             "operation not permitted",
@@ -120,6 +160,7 @@ impl Meaning {
             "missing kernel module",
             "not supported",
             "no such file or directory",
+            "append failed (invalid argument)",
         ]) {
             Self::NoExtension
         } else {
@@ -139,10 +180,16 @@ impl Meaning {
                 "The node's kernel lacks nf_tables: load nf_tables and nft_compat on the node, or use --force-iptables-binary=legacy"
             }
             Self::NoExtension => {
-                "The node's kernel lacks a match or a target: load xt_owner, xt_tcpudp, xt_conntrack, xt_REDIRECT and nft_compat (xt_mark, xt_connmark and xt_TPROXY in TPROXY mode, xt_CT with DNS capture) on the node"
+                "The node's kernel lacks a match or a target, or does not know an id in the pod's user namespace: load xt_owner, xt_tcpudp, xt_conntrack, xt_REDIRECT and nft_compat (xt_mark, xt_connmark and xt_TPROXY in TPROXY mode, xt_CT with DNS capture) on the node"
             }
             Self::NoSharedObject => {
                 "The image lacks a shared object of iptables (libxt_*.so): use the image as it was released, or set XTABLES_LIBDIR"
+            }
+            Self::IncompatibleTable => {
+                "Another program keeps rules in this table that iptables cannot show (nft list ruleset can): use --backend=nftables"
+            }
+            Self::HiddenTables => {
+                "The kernel does not show tables of the legacy kind here, as in some user namespaces (hostUsers: false): use --force-iptables-binary=nft or --backend=nftables"
             }
             Self::Locked => {
                 "Another program held the lock for too long, or the lock file cannot be made: look for iptables processes of the node that hang"
@@ -226,10 +273,39 @@ mod tests {
                 "Fatal: can't open lock file /run/xtables.lock: Permission denied",
                 Meaning::Locked,
             ),
+            (
+                "# Table `nat' is incompatible, use 'nft' tool.",
+                Meaning::IncompatibleTable,
+            ),
+            (
+                "Failed to list table names in /proc/net/ip_tables_names: Permission denied",
+                Meaning::HiddenTables,
+            ),
+            (
+                "line 27: RULE_APPEND failed (Invalid argument): rule in chain ISTIO_OUTPUT",
+                Meaning::NoExtension,
+            ),
             ("iptables-restore: line 3 failed", Meaning::Other),
         ];
         for (printed, meaning) in cases {
             assert_eq!(Meaning::of(printed), meaning, "{printed}");
+        }
+    }
+
+    #[test]
+    fn the_line_that_a_program_rejects_is_named() {
+        let input = "*mangle\nCOMMIT\n*nat\n-A ISTIO_OUTPUT -j RETURN\nCOMMIT\n";
+        let rejected = |printed| rejected(printed, input);
+        assert_eq!(
+            rejected("iptables-restore: line 4 failed").as_deref(),
+            Some("in table nat: -A ISTIO_OUTPUT -j RETURN")
+        );
+        assert_eq!(
+            rejected("unable to initialize table\nError occurred at line: 1").as_deref(),
+            Some("in table mangle: *mangle")
+        );
+        for printed in ["line 0 failed", "line 9 failed", "no line at all", ""] {
+            assert_eq!(rejected(printed), None, "{printed}");
         }
     }
 }

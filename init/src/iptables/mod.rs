@@ -25,6 +25,7 @@ pub use state::State;
 
 use crate::family::Family;
 use crate::options::Variant;
+use crate::rules::Table;
 
 /// How long `iptables-restore` waits for the lock; the nft kind has none and ignores it.
 const WAIT: &str = "--wait=30";
@@ -117,7 +118,11 @@ impl Iptables {
     /// # Errors
     /// When the rules cannot be read.
     pub fn state(&self) -> Result<State, Failure> {
-        self.saved().map(|saved| State::from_saved(&saved))
+        let saved = self.saved()?;
+        match saved.lines().find(|line| hides_a_table(line)) {
+            Some(line) => Err(Failure::hidden(&self.save, line)),
+            None => Ok(State::from_saved(&saved)),
+        }
     }
 
     fn saved(&self) -> Result<String, Failure> {
@@ -130,7 +135,7 @@ impl Iptables {
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
-            Err(Failure::reported(&self.save, output.status, &output.stderr))
+            Err(Failure::reported(&self.save, &output, ""))
         }
     }
 
@@ -161,11 +166,7 @@ impl Iptables {
         if output.status.success() {
             Ok(())
         } else {
-            Err(Failure::reported(
-                &self.restore,
-                output.status,
-                &output.stderr,
-            ))
+            Err(Failure::reported(&self.restore, &output, change))
         }
     }
 
@@ -173,6 +174,13 @@ impl Iptables {
     pub fn program(&self) -> &Path {
         &self.restore
     }
+}
+
+/// Whether a line of `iptables-nft-save` says that it cannot show a table in which rules of ours may be:
+/// one that another program made, with what iptables does not know.
+fn hides_a_table(line: &str) -> bool {
+    let is = |table: Table| line.contains(&format!("`{}' is incompatible", table.name()));
+    line.starts_with('#') && Table::ALL.into_iter().any(is)
 }
 
 /// Whether the kernel has tables of the legacy kind in this namespace. Reading them with the programs

@@ -87,8 +87,10 @@ impl Socket {
             .flat_map(|(request, at)| request.bytes(at))
             .collect();
         if bytes.len() > USUAL_SEND_BUFFER {
-            // Where this may not be, sending says so.
-            let _ = setsockopt(&self.0, sockopt::SndBufForce, &(2 * bytes.len()));
+            // In a user namespace there is a limit (net.core.wmem_max). Where it is too low, sending says so.
+            let size = 2 * bytes.len();
+            let _ = setsockopt(&self.0, sockopt::SndBufForce, &size)
+                .or_else(|_| setsockopt(&self.0, sockopt::SndBuf, &size));
         }
         self.send(&bytes).map_err(|cause| (None, cause))?;
         self.refusal().map_or(Ok(()), Err)

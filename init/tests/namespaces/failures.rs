@@ -134,6 +134,40 @@ fn a_capability_that_the_kernel_does_not_honour_is_missed_too() {
     assert_untouched(&namespace);
 }
 
+/// As in a pod with `hostUsers: false`, whose network namespace belongs to its user namespace. Only one id
+/// is known in it.
+#[test]
+fn a_pod_with_users_of_its_own_is_programmed_too() {
+    let run = |flags: &[&str]| {
+        let mut command = Command::new(which("unshare"));
+        command.args(["--user", "--map-root-user", "--net"]);
+        let script = "ip link set lo up && exec \"$@\"";
+        command.args(["sh", "-c", script, "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_lateen-init"));
+        command.args(["-i", "*", "-b", "*", "-m", "TPROXY"]);
+        let output = command.args(flags).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for means in MEANS {
+        let (code, said) = run(&[&["-u", "0"], means].concat());
+        assert_eq!(code, Some(0), "{means:?}: {said}");
+    }
+    // A rule about a user that is not known there is no rule for iptables.
+    let (code, said) = run(&["-u", "1337"]);
+    assert_eq!(code, Some(0), "{said}");
+    let rejected = "in table nat: -A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -p tcp -m tcp ! --dport 15008 -m owner --uid-owner 1337";
+    assert_says(&said, &[rejected, "Trying nf_tables", "in place now"]);
+    // Nobody there may send as much at once as one likes without asking.
+    let networks: Vec<_> = (0..1200)
+        .map(|it| format!("10.{}.{}.0/24", it / 256, it % 256))
+        .collect();
+    let (code, said) = run(&["-x", &networks.join(","), "--backend", "nftables"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
 #[test]
 fn without_programs_it_names_them() {
     let namespace = dual_stack();
@@ -198,6 +232,11 @@ fn loopback_without_ipv6_is_a_warning_where_nothing_can_leave_by_it() {
         namespace.ip("link set eth1 up");
         namespace.ip("link set eth0 up");
         namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1").unwrap());
+        await_condition("a link has its own address", || {
+            let addresses =
+                namespace.enter(|| fs::read_to_string("/proc/thread-self/net/if_inet6"));
+            addresses.unwrap().contains("eth0")
+        });
         let output = namespace.output(program().args(DEFAULT).args(means));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{means:?}: {said}");
@@ -312,6 +351,33 @@ fn a_kernel_without_what_iptables_needs_gets_rules_of_nf_tables() {
     let message = error(&namespace.output(command.args(["--backend", "auto"])), 1);
     assert_says(&message, &["xtables lock"]);
     assert_untouched(&namespace);
+}
+
+/// iptables shows nothing of a table in which there is something that it does not know, and changes it
+/// all the same.
+#[test]
+fn a_table_that_iptables_cannot_show_is_left_alone() {
+    let theirs = "add table ip nat { map m { type ipv4_addr : ipv4_addr; }; chain c { dnat to ip daddr map @m; }; }";
+    let theirs_alone = |namespace: &Namespace| {
+        let command = &mut Command::new("nft");
+        namespace.succeed(command.args(["list", "table", "ip", "nat"]))
+    };
+    let namespace = dual_stack();
+    namespace.succeed(Command::new("nft").arg(theirs));
+    let before = theirs_alone(&namespace);
+    let forced = ["--force-iptables-binary", "nft"];
+    let message = error(&namespace.output(program().args(DEFAULT).args(forced)), 1);
+    assert_says(
+        &message,
+        &["Cannot read the IPv4", "`nat' is incompatible", "nftables"],
+    );
+    assert_eq!(theirs_alone(&namespace), before);
+    let mut command = Programs::real(&NFT).command();
+    let output = namespace.output(command.args(["--backend", "auto"]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_says(&said, &["Trying nf_tables", "in place now (nf_tables)"]);
+    assert_eq!(theirs_alone(&namespace), before);
 }
 
 #[test]
