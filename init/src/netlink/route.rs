@@ -105,8 +105,8 @@ fn says_there_is_no_way(error: &io::Error) -> bool {
 }
 
 impl MarkedRoute {
-    /// Makes the route, and then the rule that leads to it unless it is there: the kernel would make a
-    /// second one.
+    /// Makes the rule, unless it is there: the kernel would make a second one. Then makes the route that it
+    /// leads to: a rule tells the next run what a run that was killed in between has made.
     ///
     /// # Errors
     /// What the kernel answered.
@@ -117,12 +117,11 @@ impl MarkedRoute {
             flags: CREATE,
             body,
         };
-        let route = request(NEW_ROUTE, self.route(family)?);
-        unless(Errno::EEXIST, socket.change(&route))?;
-        if rule_is_there {
-            return Ok(());
+        if !rule_is_there {
+            socket.change(&request(NEW_RULE, self.rule(family)))?;
         }
-        socket.change(&request(NEW_RULE, self.rule(family)))
+        let route = request(NEW_ROUTE, self.route(family)?);
+        unless(Errno::EEXIST, socket.change(&route))
     }
 
     /// Whether marked packets do reach this host, whatever their address. A route of somebody else in
@@ -181,7 +180,7 @@ impl MarkedRoute {
 }
 
 impl Made {
-    /// Removes the rule, and then the route. What is not there is not missed.
+    /// Removes the route, and then the rule. What is not there is not missed.
     ///
     /// # Errors
     /// What the kernel answered.
@@ -192,11 +191,11 @@ impl Made {
             flags: 0,
             body,
         };
+        let route = request(DELETE_ROUTE, self.route.route(family)?);
+        unless(Errno::ESRCH, socket.change(&route))?;
         let rule = self.route.rule(family);
         let rule = rule.with(RULE_PRIORITY, &self.priority.to_ne_bytes());
-        unless(Errno::ENOENT, socket.change(&request(DELETE_RULE, rule)))?;
-        let route = request(DELETE_ROUTE, self.route.route(family)?);
-        unless(Errno::ESRCH, socket.change(&route))
+        unless(Errno::ENOENT, socket.change(&request(DELETE_RULE, rule)))
     }
 }
 

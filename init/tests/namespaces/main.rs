@@ -1,5 +1,5 @@
 //! The program against the real kernel, in network namespaces of its own. Needs root, iproute2,
-//! iptables of both kinds and nft; a test that cannot run fails and says what is missing.
+//! iptables of both kinds, nft and strace; a test that cannot run fails and says what is missing.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@ mod dns;
 mod failures;
 mod flows;
 mod harness;
+mod killed;
 mod matrix;
 mod nftables;
 mod oracle;

@@ -2,7 +2,6 @@
 //! what was meant.
 
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -245,30 +244,6 @@ fn rules_of_other_means_go_when_new_ones_come() {
             );
         }
     }
-}
-
-#[test]
-fn killed_at_any_point_both_families_are_whole_or_empty() {
-    let reference = Namespace::new();
-    let flags = [DEFAULT, NATIVE].concat();
-    run(&reference, &flags);
-    let whole = ruleset(&reference, &[]);
-    let mut killed = 0;
-    for step in 0..40 {
-        let namespace = Namespace::new();
-        let mut command = program();
-        command.args(&flags).stderr(Stdio::null());
-        let mut child = namespace.enter(|| command.spawn().unwrap());
-        // The point in time is the very input of this test, not a way to wait for anything.
-        thread::sleep(Duration::from_micros(100 * step));
-        child.kill().unwrap();
-        killed += i32::from(child.wait().unwrap().signal() == Some(9));
-        let found = ruleset(&namespace, &[]);
-        assert!(found.is_empty() || found == whole, "step {step}:\n{found}");
-        run(&namespace, &flags);
-        assert_eq!(ruleset(&namespace, &[]), whole, "step {step}");
-    }
-    assert!(killed > 0, "no run was killed before its end");
 }
 
 #[test]

@@ -2,19 +2,14 @@
 //! not, and other people's rules stay as they are.
 
 use std::collections::BTreeSet;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
 
 use lateen_init::family::Family;
 use lateen_init::iptables::State;
 use lateen_init::options::{Invocation, Options};
 use lateen_init::pod::Container;
 use lateen_init::rules;
-use nix::sys::prctl::set_child_subreaper;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -345,44 +340,6 @@ fn runs_at_the_same_moment_take_turns() {
             }
             run(&namespace, &same);
             assert_eq!(our_rules(&namespace, variant), whole, "{variant}");
-        }
-    }
-}
-
-#[test]
-fn killed_at_any_point_each_family_is_whole_or_empty() {
-    // The children of killed programs become ours, so that one can wait for them.
-    set_child_subreaper(true).unwrap();
-    for variant in VARIANTS {
-        let reference = Namespace::new();
-        run(&reference, &flags(DEFAULT, variant));
-        let whole = our_rules(&reference, variant);
-        for step in 0..24 {
-            let namespace = Namespace::new();
-            let mut command = program();
-            command.args(flags(DEFAULT, variant)).stderr(Stdio::null());
-            command.process_group(0);
-            let mut child = namespace.enter(|| command.spawn().unwrap());
-            // The point in time is the very input of this test, not a way to wait for anything.
-            thread::sleep(Duration::from_micros(500 * step));
-            let group = i32::try_from(child.id()).unwrap();
-            child.kill().unwrap();
-            let status = child.wait().unwrap();
-            assert!(status.success() || status.signal() == Some(9), "{status}");
-            // What it had started lives on for a moment, and finishes what it was given.
-            while waitpid(Pid::from_raw(-group), None).is_ok() {}
-            for (found, whole) in our_rules(&namespace, variant).iter().zip(&whole) {
-                assert!(
-                    found.is_empty() || found == whole,
-                    "{variant}, step {step}:\n{found}"
-                );
-            }
-            run(&namespace, &flags(DEFAULT, variant));
-            assert_eq!(
-                our_rules(&namespace, variant),
-                whole,
-                "{variant}, step {step}"
-            );
         }
     }
 }

@@ -115,7 +115,7 @@ fn what_the_proxy_does_not_take_is_not_for_the_application() {
 }
 
 /// Rules and routes of both families, for marked packets.
-fn routing(namespace: &Namespace, table: &str) -> String {
+pub(crate) fn routing(namespace: &Namespace, table: &str) -> String {
     let said = ["-4", "-6"].map(|family| {
         let rules = namespace.succeed(Command::new("ip").args([family, "rule"]));
         let mut command = Command::new("ip");

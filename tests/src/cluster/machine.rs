@@ -46,6 +46,7 @@ const OF_REDIRECTION: &Required = &[
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("unshare", "util-linux"),
 ];
 
