@@ -52,6 +52,8 @@ pub enum Meaning {
     HiddenTables,
     /// iptables lacks the shared object for a match or a target.
     NoSharedObject,
+    /// A rule of somebody else needs a chain that is to go.
+    InUse,
     /// Another program holds the lock.
     Locked,
     /// Anything else.
@@ -73,13 +75,17 @@ impl Failure {
                 format!("{first}; and {} lines more", all - MOST_LINES)
             }
         };
+        let mut meaning = Meaning::of(&printed);
         if let Some(rejected) = rejected(&printed, input) {
             said.push_str(&format!(" ({rejected})"));
+            if rejected.contains(": -X ") {
+                meaning = Meaning::InUse;
+            }
         }
         Self::Reported {
             program: program.to_owned(),
             said,
-            meaning: Meaning::of(&printed),
+            meaning,
         }
     }
 
@@ -190,6 +196,9 @@ impl Meaning {
             }
             Self::HiddenTables => {
                 "The kernel does not show tables of the legacy kind here, as in some user namespaces (hostUsers: false): use --force-iptables-binary=nft or --backend=nftables"
+            }
+            Self::InUse => {
+                "A rule of somebody else jumps to this chain of ours: that rule has to go first"
             }
             Self::Locked => {
                 "Another program held the lock for too long, or the lock file cannot be made: look for iptables processes of the node that hang"

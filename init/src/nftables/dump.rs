@@ -1,6 +1,8 @@
 //! What the kernel holds: our tables whole, and what iptables programs made of ours in tables of
 //! theirs.
 
+use std::collections::BTreeSet;
+
 use super::expression::{self, Expression, Verdict};
 use super::protocol::*;
 use super::state::{ChainState, Leftover, State};
@@ -21,6 +23,8 @@ pub(super) struct Snapshot {
     pub(super) generation: u32,
     /// What is ours.
     pub(super) state: State,
+    /// Built-in chains of the iptables programs, in which there may be jumps to ours.
+    built_in: BTreeSet<(Family, Table, String)>,
 }
 
 /// Reads what there is.
@@ -128,7 +132,11 @@ impl Snapshot {
                     jump: None,
                 })
             }
-            Owner::Iptables(_) => {}
+            Owner::Iptables(table) => {
+                if attribute(attributes, CHAIN_HOOK).is_some() {
+                    self.built_in.insert((family, table, chain));
+                }
+            }
         }
         Some(())
     }
@@ -142,15 +150,17 @@ impl Snapshot {
                 let table = self.state.tables.get_mut(&(family, table))?;
                 table.chains.get_mut(chain)?.rules.push(expressions);
             }
-            Owner::Iptables(table) if !chain.starts_with(OURS) && jumps_to_us(&expressions) => {
-                self.state.leftovers.push(Leftover {
-                    family,
-                    table,
-                    chain: chain.to_owned(),
-                    jump: Some(attribute(attributes, RULE_HANDLE)?.to_vec()),
-                });
+            Owner::Iptables(table) => {
+                let place = (family, table, chain.to_owned());
+                if self.built_in.contains(&place) && jumps_to_us(&expressions) {
+                    self.state.leftovers.push(Leftover {
+                        family,
+                        table,
+                        chain: place.2,
+                        jump: Some(attribute(attributes, RULE_HANDLE)?.to_vec()),
+                    });
+                }
             }
-            Owner::Iptables(_) => {}
         }
         Some(())
     }

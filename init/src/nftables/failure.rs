@@ -68,6 +68,9 @@ fn advice(cause: &io::Error) -> &'static str {
         ) => {
             "The node's kernel lacks a part of nf_tables: load nf_tables, nft_chain_nat, nft_redir and nft_ct (and nft_tproxy in TPROXY mode) on the node, or use --backend=iptables"
         }
+        Some(Errno::EBUSY) => {
+            "A rule of somebody else jumps to this chain of ours: that rule has to go first"
+        }
         Some(Errno::EMSGSIZE) => {
             "These are more rules than one transaction may have here: give fewer networks and ports, raise net.core.wmem_max of the node, or use --backend=iptables"
         }

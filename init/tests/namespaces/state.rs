@@ -119,6 +119,31 @@ fn other_peoples_rules_stay_as_they_are() {
     }
 }
 
+/// It would be a rule without end if its chain went, and it is not ours to remove.
+#[test]
+fn a_chain_that_other_people_jump_to_stays_with_their_rule() {
+    let theirs = "*nat\n:THEIRS - [0:0]\n-A THEIRS -j ISTIO_REDIRECT\nCOMMIT\n";
+    for variant in VARIANTS {
+        for flags in [&["--cleanup-only"][..], &["--backend", "nftables"]] {
+            let namespace = Namespace::new();
+            run(&namespace, &self::flags(DEFAULT, variant));
+            namespace.restore("iptables", variant, theirs);
+            let before = namespace.saved(variant);
+            let output = namespace.output(program().args(flags));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{variant}, {flags:?}: {said}"
+            );
+            let cause = "A rule of somebody else jumps to this chain of ours";
+            assert!(said.contains(cause), "{said}");
+            assert!(said.contains("ISTIO_REDIRECT"), "{said}");
+            assert_eq!(namespace.saved(variant), before, "{variant}, {flags:?}");
+        }
+    }
+}
+
 #[test]
 fn state_that_was_tampered_with_is_repaired() {
     let tamperings = [
