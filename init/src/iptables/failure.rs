@@ -93,7 +93,7 @@ impl Failure {
     pub(super) fn hidden(program: &Path, said: &str) -> Self {
         Self::Reported {
             program: program.to_owned(),
-            said: said.trim_start_matches(['#', ' ']).to_owned(),
+            said: said.trim_matches(['#', ' ', '.']).to_owned(),
             meaning: Meaning::of(said),
         }
     }

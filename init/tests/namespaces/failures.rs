@@ -369,7 +369,11 @@ fn a_table_that_iptables_cannot_show_is_left_alone() {
     let message = error(&namespace.output(program().args(DEFAULT).args(forced)), 1);
     assert_says(
         &message,
-        &["Cannot read the IPv4", "`nat' is incompatible", "nftables"],
+        &[
+            "Cannot read the IPv4",
+            "Table `nat' is incompatible, use 'nft' tool. Another",
+            "--backend=nftables",
+        ],
     );
     assert_eq!(theirs_alone(&namespace), before);
     let mut command = Programs::real(&NFT).command();
