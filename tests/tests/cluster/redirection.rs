@@ -5,6 +5,7 @@ mod applications;
 mod dns;
 mod exclusions;
 mod stage;
+mod tproxy;
 
 use anyhow::{Context as _, Result, ensure};
 use lateen_tests::bed::manifest::{pod, service_account, template};
@@ -35,6 +36,7 @@ with_each_backend!(
     applications::the_proxys_user_bypasses_the_mesh,
     dns::captured_dns_answers_over_udp_and_tcp,
     exclusions::what_is_excluded_is_not_redirected,
+    tproxy::in_mode_tproxy_the_application_sees_the_client,
 );
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Applications of every habit: they talk to themselves, speak first, send datagrams, listen on
 //! localhost only, run before the mesh, or run as the proxy's own user.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result, ensure};
 use futures::try_join;
 use k8s_openapi::api::core::v1::Service;
@@ -55,7 +57,7 @@ async fn both_families_of_a_service_are_reached(stage: &Stage) -> Result<()> {
     for address in stage.cluster_addresses("web").await?.both() {
         stage.encrypted("client", address, 8080).await?;
         stage.encrypted("client", address, 8081).await?;
-        let tcp = std::net::SocketAddr::new(address, 9000).to_string();
+        let tcp = SocketAddr::new(address, 9000).to_string();
         stage.run("client", &["tcp", &tcp]).await?;
     }
     Ok(())
@@ -64,7 +66,7 @@ async fn both_families_of_a_service_are_reached(stage: &Stage) -> Result<()> {
 async fn a_pod_reaches_itself_by_its_service(stage: &Stage) -> Result<()> {
     for address in stage.cluster_addresses("web").await?.both() {
         stage.encrypted("web", address, 8080).await?;
-        let tcp = std::net::SocketAddr::new(address, 9000).to_string();
+        let tcp = SocketAddr::new(address, 9000).to_string();
         stage.run("web", &["tcp", &tcp]).await?;
     }
     // By its own address it talks to itself alone, as docs/redirection.md says.
@@ -97,7 +99,7 @@ async fn datagrams_are_left_alone(stage: &Stage) -> Result<()> {
     let (pod, service) = (stage.addresses("web"), stage.cluster_addresses("datagrams"));
     let (pod, service) = try_join!(pod, service)?;
     for address in [pod.both(), service.both()].concat() {
-        let address = std::net::SocketAddr::new(address, 9002).to_string();
+        let address = SocketAddr::new(address, 9002).to_string();
         stage.run("client", &["udp", &address]).await?;
     }
     let name = format!("web.{}.svc.cluster.local", stage.bed.namespace);
@@ -139,7 +141,7 @@ async fn an_application_on_localhost_talks_to_itself(stage: &Stage) -> Result<()
         );
         // As without a mesh: what listens on localhost only is not served to others.
         for address in stage.addresses(pod).await?.both() {
-            let address = std::net::SocketAddr::new(address, 8080);
+            let address = SocketAddr::new(address, 8080);
             let url = format!("http://{address}/");
             let refused = ["http", "--url", &url, "--expect", "503"];
             stage.run("client", &refused).await?;

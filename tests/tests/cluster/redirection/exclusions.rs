@@ -1,9 +1,9 @@
 //! Annotations `traffic.sidecar.istio.io/*` keep ports, networks and interfaces out of the mesh.
 
 use anyhow::{Result, ensure};
+use lateen_tests::bed::Backend;
 use lateen_tests::bed::manifest::{container, merge};
 use lateen_tests::bed::scene::ECHO;
-use lateen_tests::bed::{Backend, eventually};
 use serde_json::{Value, json};
 
 use super::stage::{Addresses, Stage, annotated, client, outside, server, web};
@@ -65,10 +65,7 @@ fn clients(web: Addresses) -> [Value; 4] {
 
 async fn outbound(stage: &Stage, web: Addresses) -> Result<()> {
     let pod = stage.addresses("web").await?;
-    // Without a sidecar they reach the Service once kube-proxy has it.
-    for address in web.both() {
-        eventually("a way to web", || stage.plain("outsider", address, 8080)).await?;
-    }
+    stage.led("outsider", "web").await?;
     for address in web.both() {
         stage.plain("ports", address, 8081).await?;
         stage.encrypted("ports", address, 8080).await?;

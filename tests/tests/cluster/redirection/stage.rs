@@ -1,13 +1,13 @@
 //! A namespace whose pods are all redirected by the same back end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use lateen_tests::bed::manifest::{merge, pod, service, service_account, template};
 use lateen_tests::bed::scene::{ECHO, PORTS};
-use lateen_tests::bed::{Backend, Bed, Seen};
+use lateen_tests::bed::{Backend, Bed, Seen, eventually};
 use serde_json::{Value, json};
 
 /// Where pods of both families' addresses talk to each other.
@@ -154,6 +154,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until kube-proxy leads a pod without sidecar to a Service.
+    pub(super) async fn led(&self, pod: &str, service: &str) -> Result<()> {
+        for address in self.cluster_addresses(service).await?.both() {
+            let what = format!("a way from {pod} to {service} by {address}");
+            eventually(&what, || self.plain(pod, address, 8080)).await?;
+        }
+        Ok(())
+    }
+
     /// What the server behind a URL saw of a pod's request.
     pub(super) async fn seen(&self, pod: &str, url: &str) -> Result<Seen> {
         self.bed.seen(pod, url).await
@@ -161,7 +170,7 @@ impl Stage {
 
     /// What the server at an address saw of a pod's request.
     pub(super) async fn seen_at(&self, pod: &str, address: IpAddr, port: u16) -> Result<Seen> {
-        let authority = std::net::SocketAddr::new(address, port);
+        let authority = SocketAddr::new(address, port);
         self.seen(pod, &format!("http://{authority}/")).await
     }
 
