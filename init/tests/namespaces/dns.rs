@@ -29,10 +29,13 @@ struct Servers(Vec<(Place, UdpSocket)>);
 
 impl Servers {
     fn of(world: &World) -> Self {
-        let bind = |namespace: &Namespace, place, uid, at: &str| {
+        let listen = |namespace: &Namespace, place, uid, at: &str| {
             let socket = namespace.enter(|| {
                 setfsgid(Gid::from_raw(uid));
-                UdpSocket::bind(at).unwrap()
+                let at = address(at);
+                let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None).unwrap();
+                bind(&socket, at);
+                UdpSocket::from(socket)
             });
             socket.set_nonblocking(true).unwrap();
             (place, socket)
@@ -46,9 +49,9 @@ impl Servers {
         ];
         let local = ["127.0.0.1:53", "[::1]:53"];
         let (pod, outside) = (&world.pod, &world.outside);
-        let proxy = proxy.map(|at| bind(pod, Place::DnsProxy, PROXY, at));
-        let real = real.map(|at| bind(outside, Place::Outside, 0, at));
-        let local = local.map(|at| bind(pod, Place::Application, 0, at));
+        let proxy = proxy.map(|at| listen(pod, Place::DnsProxy, PROXY, at));
+        let real = real.map(|at| listen(outside, Place::Outside, 0, at));
+        let local = local.map(|at| listen(pod, Place::Application, 0, at));
         Self(proxy.into_iter().chain(real).chain(local).collect())
     }
 
