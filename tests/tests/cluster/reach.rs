@@ -1,4 +1,5 @@
-//! Who reaches whom, and how: every way applications talk in a cluster.
+//! Who reaches whom, and how: every way that applications find each other in a cluster. How they talk
+//! then is tried with each back end of redirection, in `redirection`.
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
@@ -59,6 +60,9 @@ async fn http_on_declared_and_undeclared_ports_is_encrypted() -> Result<()> {
         .http("http://web:8081/", &["--protocol", "http2"])
         .await?
         .all_succeeded()?;
+    scene
+        .client(&["websocket", "ws://web:8080/websocket"])
+        .await?;
     served(&scene, &[ENCRYPTED, ("response_code", "200")], 22.0).await?;
     ensure!(
         scene.served(&[PLAIN]).await? == 0.0,
@@ -82,114 +86,6 @@ async fn every_spelling_of_a_service_name_works() -> Result<()> {
             .all_succeeded()?;
     }
     served(&scene, &[ENCRYPTED], 3.0).await?;
-    scene.bed.end().await
-}
-
-#[tokio::test]
-async fn both_address_families_of_a_service_work() -> Result<()> {
-    let scene = Scene::injected("families", 1).await?;
-    let web = scene.bed.api::<Service>().get("web").await?;
-    let addresses = web
-        .spec
-        .and_then(|spec| spec.cluster_ips)
-        .context("no addresses")?;
-    ensure!(
-        addresses.len() == 2,
-        "the cluster is not dual stack: {addresses:?}"
-    );
-    for address in &addresses {
-        let url = format!("http://{}/", authority(address, 8080));
-        scene
-            .http(&url, &["--requests", "5"])
-            .await?
-            .all_succeeded()?;
-        scene.client(&["tcp", &authority(address, 9000)]).await?;
-    }
-    served(&scene, &[ENCRYPTED], 10.0).await?;
-    scene.bed.end().await
-}
-
-#[tokio::test]
-async fn tcp_websocket_and_server_first_protocols_work() -> Result<()> {
-    let scene = Scene::injected("streams", 1).await?;
-    scene.client(&["tcp", "web:9000"]).await?;
-    let printed = scene.client(&["tcp", "web:3306", "--banner"]).await?;
-    ensure!(
-        printed.contains(&scene.web[0]),
-        "the banner does not name the pod: {printed}"
-    );
-    scene
-        .client(&["websocket", "ws://web:8080/websocket"])
-        .await?;
-    eventually("encrypted TCP connections", async || {
-        let metrics = scene.bed.metrics(&scene.web[0]).await?;
-        let opened = metrics.sum("istio_tcp_connections_opened_total", &[ENCRYPTED]);
-        ensure!(opened >= 2.0, "{opened} in {}", metrics.text());
-        Ok(())
-    })
-    .await?;
-    scene.bed.end().await
-}
-
-#[tokio::test]
-async fn udp_and_dns_are_left_alone() -> Result<()> {
-    let scene = Scene::injected("udp", 1).await?;
-    let pod = scene.bed.pod("app=web").await?;
-    scene
-        .client(&["udp", &authority(&addresses(&pod)[0], 9002)])
-        .await?;
-    let name = format!("web.{}.svc.cluster.local", scene.bed.namespace);
-    let udp = scene.client(&["dns", &name]).await?;
-    let tcp = scene.client(&["dns", &name, "--tcp"]).await?;
-    ensure!(udp == tcp, "over UDP {udp}, over TCP {tcp}");
-    scene.bed.end().await
-}
-
-#[tokio::test]
-async fn a_pod_reaches_itself_by_its_service() -> Result<()> {
-    let scene = Scene::injected("itself", 1).await?;
-    let arguments = [
-        "http",
-        "--output",
-        "json",
-        "--requests",
-        "10",
-        "--url",
-        "http://web:8080/",
-    ];
-    scene
-        .bed
-        .send(&scene.web[0], &arguments)
-        .await?
-        .all_succeeded()?;
-    let tcp = ["/usr/local/bin/lateen-samples", "client", "tcp", "web:9000"];
-    scene.bed.run(&scene.web[0], "app", &tcp).await?.stdout()?;
-    served(&scene, &[("source_workload", "web")], 10.0).await?;
-    scene.bed.end().await
-}
-
-#[tokio::test]
-async fn an_application_on_localhost_only_talks_to_itself_and_out() -> Result<()> {
-    let mut echo = ECHO.to_vec();
-    echo.extend(["--bind", "127.0.0.1"]);
-    let change =
-        json!({ "spec": { "containers": [lateen_tests::bed::manifest::container(&echo)] } });
-    let scene = Scene::changed("localhost", 1, &change).await?;
-    let local = [
-        "http",
-        "--output",
-        "json",
-        "--url",
-        "http://127.0.0.1:8080/",
-    ];
-    scene
-        .bed
-        .send(&scene.web[0], &local)
-        .await?
-        .all_succeeded()?;
-    // As without a mesh: what listens on localhost only is not served to others.
-    let report = scene.http("http://web:8080/", &[]).await?;
-    ensure!(report.statuses.get("503") == Some(&1), "{report:?}");
     scene.bed.end().await
 }
 

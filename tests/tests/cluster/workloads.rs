@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use kube::ResourceExt as _;
 use lateen_tests::bed::admission::sidecar;
-use lateen_tests::bed::manifest::{self, container, deployment, template, workload};
-use lateen_tests::bed::{Bed, PATIENCE, eventually, within};
+use lateen_tests::bed::manifest::{self, deployment, template, workload};
+use lateen_tests::bed::{Bed, PATIENCE, within};
 use serde_json::{Value, json};
 
 const ECHO: [&str; 3] = ["echo", "--http", "8080"];
@@ -142,73 +142,5 @@ async fn unlabelled_namespaces_stay_untouched() -> Result<()> {
     ensure!(sidecar(&pods[0]).is_none(), "a sidecar was injected");
     let status = pods[0].annotations().get("sidecar.istio.io/status");
     ensure!(status.is_none(), "the pod has the annotation {status:?}");
-    bed.end().await
-}
-
-/// A pod whose init container sends a request to `web` and must succeed.
-fn calls_first() -> Value {
-    let url = "http://web:8080/";
-    let mut first = container(&["client", "http", "--url", url, "--timeout", "30"]);
-    manifest::merge(&mut first, json!({ "name": "first" }));
-    let mut template = template("caller", &["sleep"]);
-    manifest::merge(
-        &mut template,
-        json!({ "spec": { "initContainers": [first] } }),
-    );
-    template
-}
-
-/// How many requests of `caller` the sidecar of `web` saw, by whether they were encrypted.
-async fn calls(bed: &Bed, policy: &str) -> Result<f64> {
-    let web = bed.pod("app=web").await?.name_any();
-    let labels = [
-        ("reporter", "destination"),
-        ("connection_security_policy", policy),
-    ];
-    Ok(bed
-        .metrics(&web)
-        .await?
-        .sum("istio_requests_total", &labels))
-}
-
-#[tokio::test]
-async fn init_containers_of_users_reach_the_mesh() -> Result<()> {
-    let bed = Bed::injected("init").await?;
-    callee(&bed).await?;
-    bed.apply(deployment("caller", 1, &calls_first())).await?;
-    ready_with_sidecar(&bed, "caller", 1).await?;
-    eventually("an encrypted request", async || {
-        let encrypted = calls(&bed, "mutual_tls").await?;
-        ensure!(encrypted >= 1.0, "there was none");
-        Ok(())
-    })
-    .await?;
-    bed.end().await
-}
-
-/// They run before there is a mesh in their pod.
-#[tokio::test]
-async fn init_containers_of_users_are_not_broken_by_a_classic_sidecar() -> Result<()> {
-    let bed = Bed::injected("classic-init").await?;
-    callee(&bed).await?;
-    let mut template = calls_first();
-    let classic =
-        json!({ "metadata": { "annotations": { "sidecar.istio.io/nativeSidecar": "false" } } });
-    manifest::merge(&mut template, classic);
-    bed.apply(deployment("caller", 1, &template)).await?;
-    ready_with_sidecar(&bed, "caller", 1).await?;
-    let pod = bed.pod("app=caller").await?;
-    let last = pod.spec.and_then(|spec| spec.init_containers?.pop());
-    let last = last.map(|container| container.name);
-    ensure!(
-        last.as_deref() == Some("istio-init"),
-        "the last is {last:?}"
-    );
-    eventually("a request that is not encrypted", async || {
-        let plain = calls(&bed, "none").await?;
-        ensure!(plain >= 1.0, "there was none");
-        Ok(())
-    })
-    .await?;
     bed.end().await
 }
