@@ -28,25 +28,34 @@ pub(super) fn of_ports(plan: &Plan<'_>) -> Vec<String> {
     warnings
 }
 
-/// Containers whose traffic is taken for the proxy's.
+/// Containers whose traffic is taken for the proxy's: of its user, or of the group of that number.
 pub(super) fn of_users(plan: &Plan<'_>) -> Vec<String> {
     let proxy = plan.identity.user;
     let Some(spec) = &plan.pod.spec else {
         return Vec::new();
     };
     let of_pod = spec.security_context.as_ref();
-    let of_pod = of_pod.and_then(|context| context.run_as_user);
-    let is_proxy = |container: &&Container| {
-        let context = container.security_context.as_ref();
-        context.and_then(|context| context.run_as_user).or(of_pod) == Some(proxy)
-    };
+    let (user_of_pod, group_of_pod) = (
+        of_pod.and_then(|context| context.run_as_user),
+        of_pod.and_then(|context| context.run_as_group),
+    );
     let warning = |container: &Container| {
-        format!(
-            "container {:?} runs as user {proxy}, the proxy's: its outbound traffic bypasses the mesh",
+        let context = container.security_context.as_ref();
+        let user = context.and_then(|context| context.run_as_user);
+        let group = context.and_then(|context| context.run_as_group);
+        let shared = if user.or(user_of_pod) == Some(proxy) {
+            "user"
+        } else if group.or(group_of_pod) == Some(proxy) {
+            "group"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "container {:?} runs as {shared} {proxy}, the proxy's: its outbound traffic bypasses the mesh",
             container.name
-        )
+        ))
     };
-    containers(spec).filter(is_proxy).map(warning).collect()
+    containers(spec).filter_map(warning).collect()
 }
 
 /// The TCP ports that the application declares, each with its container.
