@@ -194,7 +194,7 @@ pub(super) async fn the_proxys_user_bypasses_the_mesh(backend: Backend) -> Resul
     let user = running_as("user", &json!({ "runAsUser": 1337 }));
     let group = running_as("group", &json!({ "runAsUser": 1000, "runAsGroup": 1337 }));
     let others = [server("web", json!({})), client("client", json!({}))];
-    let pods = others.into_iter().chain([user.clone(), group]);
+    let pods = others.into_iter().chain([user.clone(), group.clone()]);
     stage.enter(pods).await?;
     let web = stage.cluster_addresses("web").await?;
     for pod in ["user", "group"] {
@@ -208,6 +208,7 @@ pub(super) async fn the_proxys_user_bypasses_the_mesh(backend: Backend) -> Resul
         }
     }
     warned_of(&stage, &user).await?;
+    warned_of(&stage, &group).await?;
     stage.bed.end().await
 }
 
