@@ -2,6 +2,7 @@
 //! what was meant.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -267,6 +268,42 @@ fn changes_of_others_at_the_same_moment_are_not_lost() {
             .count(),
         40
     );
+}
+
+/// The kernel is told what the transaction follows, and refuses it if that is not so any more.
+#[test]
+fn what_changes_between_reading_and_writing_is_read_again() {
+    let traced = |namespace: &Namespace, log: &Path, more: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(["-qqq", "-e", "trace=sendto", "-o"]).arg(log);
+        command.args(more).arg(program().get_program());
+        command.args(DEFAULT).args(NATIVE).stderr(Stdio::piped());
+        namespace.enter(|| command.spawn().unwrap())
+    };
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut first = traced(&Namespace::new(), log.path(), &[]);
+    assert!(first.wait().unwrap().success());
+    let sent = std::fs::read_to_string(log.path()).unwrap();
+    let mut messages = sent.lines();
+    let reads = messages.position(|line| line.contains("BATCH_BEGIN"));
+    let reads = reads.expect("strace shows the begin of a transaction");
+
+    let namespace = Namespace::new();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let delay = format!("inject=sendto:delay_enter=1500000:when={}", reads + 1);
+    let second = traced(&namespace, log.path(), &["-e", &delay]);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while std::fs::read_to_string(log.path()).unwrap().lines().count() < reads {
+        assert!(Instant::now() < deadline, "the rules are not read");
+        thread::yield_now();
+    }
+    nft(&namespace, "add table ip istio-proxy-nat");
+    let output = second.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let sent = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(sent.matches("BATCH_BEGIN").count(), 2, "{said}");
+    assert!(run(&namespace, &[DEFAULT, NATIVE].concat()).contains("in place already"));
 }
 
 #[test]
