@@ -28,7 +28,7 @@ pub enum Failure {
     Reported {
         /// The program.
         program: PathBuf,
-        /// What it printed, in one line.
+        /// What it printed, in one line, and which line of its input that is about.
         said: String,
         /// What that means.
         meaning: Meaning,
