@@ -7,6 +7,7 @@ pub mod bed;
 pub mod bench;
 pub mod cluster;
 pub mod interop;
+pub mod lookup;
 
 /// The checkout that these tests are of: as cargo says when it runs them, since a program that was
 /// built in another checkout may be as new.

@@ -40,7 +40,8 @@ enum Class {
     Unit,
     /// Sockets: whole proxies in process with peers that misbehave
     Proxy,
-    /// Network namespaces: redirection by the kernel's netfilter, and Istio's sidecar as the peer
+    /// Network namespaces: redirection by the kernel's netfilter, DNS capture, and Istio's sidecar as
+    /// the peer
     Namespaces,
     /// A nightly toolchain: 80 seconds of fuzzing the parsers of what anybody can send
     Fuzz,
@@ -76,7 +77,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             wait_for(prepare_for_redirection())?;
             cargo_test(workspace, &["--package=lateen-init", "--test=namespaces"])
         });
-        report.stage("interoperability", || interoperability(workspace));
+        report.stage("interoperability", || whole_pods(workspace, "interop"));
+        report.stage("DNS capture", || whole_pods(workspace, "lookup"));
     }
     if chosen.includes(Class::Fuzz) {
         fuzz::run(workspace, &report);
@@ -87,8 +89,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     report.finish()
 }
 
-/// Our proxy and Istio's sidecar. Our programs come first: cargo does not know that the test runs them.
-fn interoperability(workspace: &Workspace) -> Result<()> {
+/// A test of our proxy as a program. Our programs come first: cargo does not know that it runs them.
+fn whole_pods(workspace: &Workspace, test: &str) -> Result<()> {
     let build = [
         "build",
         "--locked",
@@ -97,7 +99,8 @@ fn interoperability(workspace: &Workspace) -> Result<()> {
         "--package=lateen-proxy",
     ];
     shell::run(workspace.cargo().args(build))?;
-    cargo_test(workspace, &["--package=lateen-tests", "--test=interop"])
+    let test = format!("--test={test}");
+    cargo_test(workspace, &["--package=lateen-tests", &test])
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<()> {

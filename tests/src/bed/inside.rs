@@ -62,23 +62,37 @@ pub async fn connect_as_sidecar(namespace: &Path, address: SocketAddr) -> Result
 }
 
 async fn connect(namespace: &Path, address: SocketAddr, prepare: fn()) -> Result<TcpStream> {
-    let what = format!("Connecting to {address} within {}", namespace.display());
-    let namespace = File::open(namespace).with_context(|| what.clone())?;
-    let connect = move || -> Result<std::net::TcpStream> {
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
+    let connect = move || {
         prepare();
         let stream = std::net::TcpStream::connect_timeout(&address, CONNECT)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     };
+    let stream = inside(namespace, connect)
+        .await
+        .with_context(|| format!("Connecting to {address} within {}", namespace.display()))?;
+    Ok(TcpStream::from_std(stream)?)
+}
+
+/// Does something on a thread that is in a network namespace.
+///
+/// # Errors
+/// When the namespace cannot be entered (root is needed), or the deed's own.
+pub(crate) async fn inside<T: Send + 'static>(
+    namespace: &Path,
+    act: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let namespace = File::open(namespace).context("Opening a network namespace")?;
+    let enter = move || -> Result<T> {
+        setns(namespace, CloneFlags::CLONE_NEWNET)?;
+        Ok(act()?)
+    };
     // A thread of its own, which ends with the namespace and the user that it has.
-    let thread = || std::thread::spawn(connect).join();
-    let stream = tokio::task::spawn_blocking(thread)
+    let thread = || std::thread::spawn(enter).join();
+    tokio::task::spawn_blocking(thread)
         .await?
         .map_err(|_| anyhow!("the thread ended early"))
         .flatten()
-        .context(what)?;
-    Ok(TcpStream::from_std(stream)?)
 }
 
 /// A program in the network of a node.

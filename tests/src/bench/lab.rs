@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lateen_wire::ports::METRICS;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Programs;
 use super::offline::APPLICATIONS;
 use super::process::Process;
-use crate::bed::within;
+use crate::bed::{Metrics, within};
 use crate::cluster::command::{host, run};
 
 /// The client's pod, the server's pod, and control.
@@ -31,6 +32,8 @@ pub(crate) struct Lab {
     pub(crate) programs: Programs,
     pub(crate) fortio: PathBuf,
     pub(crate) folder: TempDir,
+    /// Further variables of our proxies.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
     prefix: String,
     mesh: Option<Mesh>,
     server: Option<Process>,
@@ -59,6 +62,7 @@ impl Lab {
             programs: programs.clone(),
             fortio: fortio.to_owned(),
             folder,
+            environment: Vec::new(),
             prefix: format!("bench{:04x}", fastrand::u16(..)),
             mesh,
             server: None,
@@ -80,8 +84,8 @@ impl Lab {
                 .await?;
         }
         if let Some(mesh) = self.mesh {
-            self.redirect("client").await?;
-            self.redirect("server").await?;
+            self.redirect("client", &[]).await?;
+            self.redirect("server", &[]).await?;
             self.control = Some(self.start_control(mesh.services).await?);
         }
         let mut fortio = self.command("server", &self.fortio.clone());
@@ -132,12 +136,20 @@ impl Lab {
     }
 
     /// Gives an interface one more address.
-    async fn address(&self, name: &str, address: &str, interface: &str) -> Result<()> {
+    pub(crate) async fn address(&self, name: &str, address: &str, interface: &str) -> Result<()> {
         let namespace = self.name(name);
-        ip(&[
-            "-n", &namespace, "address", "add", address, "dev", interface,
-        ])
-        .await
+        let add = ["-n", &namespace, "address", "add", address, "dev"];
+        // An IPv6 address could not be used before it is known that nobody else has it.
+        ip(&[&add[..], &[interface, "nodad"]].concat()).await
+    }
+
+    /// Gives the programs of a namespace a file of their own in place of one of `/etc`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn replace_file(&self, name: &str, file: &str, text: &str) -> Result<()> {
+        let path = hosts(&self.name(name)).join(file);
+        std::fs::write(&path, text).with_context(|| format!("Writing {}", path.display()))
     }
 
     /// The names that programs in the namespaces know: in a mesh those of Services, otherwise those
@@ -153,13 +165,16 @@ impl Lab {
         applications.collect::<String>() + &format!("{CONTROL} {CONTROL_NAME}\n")
     }
 
-    /// The rules that the injector asks for.
-    async fn redirect(&self, name: &str) -> Result<()> {
+    /// The rules that the injector asks for, and what more flags ask for.
+    ///
+    /// # Errors
+    /// What `lateen-init` says.
+    pub(crate) async fn redirect(&self, name: &str, more: &[&str]) -> Result<()> {
         let mut init = self.command(name, &self.programs.init);
         init.args([
             "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "",
         ]);
-        init.args(["-b", "*", "-d", "15090,15021,15020"]);
+        init.args(["-b", "*", "-d", "15090,15021,15020"]).args(more);
         run(&mut init)
             .await
             .map(drop)
@@ -209,6 +224,18 @@ impl Lab {
             .args(["--reuid", "1337", "--regid", "1337", "--clear-groups"])
             .arg(program);
         command
+    }
+
+    /// The metrics of the proxy in a namespace.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn metrics(&self, name: &str) -> Result<Metrics> {
+        let url = format!("http://127.0.0.1:{METRICS}/stats/prometheus");
+        let mut fortio = self.command(name, &self.fortio);
+        run(fortio.args(["curl", "-quiet", &url]))
+            .await
+            .map(Metrics::of_text)
     }
 
     /// Waits until somebody listens on a TCP port of a namespace.

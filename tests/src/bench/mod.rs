@@ -20,7 +20,7 @@ pub(crate) mod process;
 mod redirection;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -70,6 +70,19 @@ pub struct Programs {
     pub control: PathBuf,
     /// `lateen-offline-webhook` of this crate.
     pub webhook: PathBuf,
+}
+
+impl Programs {
+    /// All of them in one folder.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self {
+            proxy: folder.join("lateen-proxy"),
+            init: folder.join("lateen-init"),
+            lateenctl: folder.join("lateenctl"),
+            control: folder.join("lateen-offline-control"),
+            webhook: folder.join("lateen-offline-webhook"),
+        }
+    }
 }
 
 /// Measures and returns the figures.

@@ -126,6 +126,7 @@ fn lateen(lab: &Lab, side: &'static str) -> Result<Process> {
                 ports::DISCOVERY
             ),
         )
+        .envs(lab.environment.iter().copied())
         .env("LATEEN_TOKEN_PATH", &token)
         .env(
             "LATEEN_ROOT_CERT_PATH",

@@ -4,7 +4,7 @@
 mod envoy;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lateen_wire::ports;
@@ -75,7 +75,7 @@ impl Interop {
         let (cache, progress) = (Cache::locate()?, Progress::begin());
         let fortio = FORTIO.get(&cache, &progress).await?.join("fortio");
         let program = bench::envoy::get(&cache, &progress).await?;
-        let lab = Lab::new(&programs(folder), &fortio, Some(Mesh { services: 0 })).await?;
+        let lab = Lab::new(&Programs::of(folder), &fortio, Some(Mesh { services: 0 })).await?;
         let mut interop = Self {
             lab,
             ours: side.other(),
@@ -169,11 +169,7 @@ impl Interop {
     /// # Errors
     /// When it does not answer.
     pub async fn metrics(&self) -> Result<Metrics> {
-        let mut fortio = self.lab.command(self.ours.name(), &self.lab.fortio);
-        let url = format!("http://127.0.0.1:{}/stats/prometheus", ports::METRICS);
-        run(fortio.args(["curl", "-quiet", &url]))
-            .await
-            .map(Metrics::of_text)
+        self.lab.metrics(self.ours.name()).await
     }
 
     /// Ends everything.
@@ -185,16 +181,5 @@ impl Interop {
             process.end().await?;
         }
         self.lab.end().await
-    }
-}
-
-fn programs(folder: &Path) -> Programs {
-    let program = |name: &str| -> PathBuf { folder.join(name) };
-    Programs {
-        proxy: program("lateen-proxy"),
-        init: program("lateen-init"),
-        lateenctl: program("lateenctl"),
-        control: program("lateen-offline-control"),
-        webhook: program("lateen-offline-webhook"),
     }
 }
