@@ -5,6 +5,7 @@
 //! DNS never depends on control: what it does not answer in time is asked of the name servers too.
 
 mod cache;
+mod flights;
 mod listen;
 mod mesh;
 mod message;
@@ -23,11 +24,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::cache::Cache;
+use self::flights::Flights;
 use self::listen::Listener;
 use self::mesh::MeshNames;
 use self::message::Code;
 use self::query::{Family, Query, Refusal, Transport};
-use self::response::fit;
+use self::response::{Response, fit};
 use self::upstream::Upstream;
 use crate::config::Dns;
 use crate::metrics::DnsMetrics;
@@ -67,6 +69,7 @@ pub fn start(tasks: &mut JoinSet<()>, shared: &Shared) -> Result<Vec<SocketAddr>
 struct NameServer {
     mesh: MeshNames,
     cache: Cache,
+    flights: Flights,
     upstream: Upstream,
     metrics: Arc<DnsMetrics>,
     questions: Semaphore,
@@ -78,6 +81,7 @@ impl NameServer {
         Self {
             mesh: MeshNames::new(shared.discovery.clone(), &shared.config.pod),
             cache: Cache::default(),
+            flights: Flights::default(),
             upstream: Upstream::new(&config.name_servers),
             metrics: shared.metrics.dns(),
             questions: Semaphore::new(MAX_QUESTIONS),
@@ -126,14 +130,24 @@ impl NameServer {
             self.metrics.over_limit.increment();
             return query.failure(Code::ServerFailure);
         };
+        let ask = self.ask_servers(query, transport);
+        match self.flights.join(query, transport, ask).await {
+            Some(response) => response.in_any_order().answer(query),
+            None => query.failure(Code::ServerFailure),
+        }
+    }
+
+    async fn ask_servers(&self, query: &Query<'_>, transport: Transport) -> Option<Response> {
         self.metrics.upstream_requests.increment();
         let start = Instant::now();
-        let Some(response) = Box::pin(self.upstream.ask(query, transport)).await else {
-            self.metrics.upstream_failures.increment();
-            return query.failure(Code::ServerFailure);
-        };
-        self.metrics.upstream_duration.observe(start.elapsed());
-        self.cache.keep(query, &response);
-        response.answer(query)
+        let response = Box::pin(self.upstream.ask(query, transport)).await;
+        match &response {
+            Some(response) => {
+                self.metrics.upstream_duration.observe(start.elapsed());
+                self.cache.keep(query, response);
+            }
+            None => self.metrics.upstream_failures.increment(),
+        }
+        response
     }
 }

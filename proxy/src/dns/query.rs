@@ -20,7 +20,7 @@ const DNSSEC_OK: u32 = 0x8000;
 const QUESTIONED_NAME: u16 = 0xc000 | HEADER as u16;
 
 /// How a question came, and its answer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Transport {
     /// In one datagram.
     Udp,

@@ -160,6 +160,57 @@ async fn answers_are_kept_for_their_time() {
     assert_eq!(client.sum("lateen_proxy_dns_cache_answers_total", &[]), 2.0);
 }
 
+/// A client with three name servers may ask all of them at once, and all are the proxy.
+#[tokio::test]
+async fn equal_questions_at_the_same_time_are_sent_once() {
+    let held = Arc::new(AtomicBool::new(true));
+    let upstream = NameServer::start({
+        let held = Arc::clone(&held);
+        move |_, question| match held.load(Ordering::Relaxed) {
+            true => Vec::new(),
+            false => vec![Reply::Honest(answer(&question, 1))],
+        }
+    })
+    .await;
+    let mesh = Mesh::start().await;
+    let mut servers = asking(&[upstream.address]);
+    (servers.timeout, servers.attempts) = (Duration::from_secs(1), 5);
+    let (client, at) = mesh.name_server("client", servers).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(at[0]).await.unwrap();
+    let asked = [
+        RecordType::A,
+        RecordType::A,
+        RecordType::AAAA,
+        RecordType::A,
+    ]
+    .map(|kind| {
+        let asked = question("www.example.com.", kind);
+        (asked.metadata.id, asked.to_vec().unwrap())
+    });
+    for (_, question) in &asked {
+        socket.send(question).await.unwrap();
+    }
+    until("all are read", || {
+        client.sum("istio_agent_dns_requests_total", &[]) == 4.0
+    })
+    .await;
+    // What is not answered is sent a second time.
+    until("they are under way", || upstream.asked().len() >= 2).await;
+    held.store(false, Ordering::Relaxed);
+    let mut ids = Vec::new();
+    let mut buffer = vec![0; 1_500];
+    for _ in &asked {
+        let length = soon("an answer", socket.recv(&mut buffer)).await.unwrap();
+        let found = Message::from_vec(&buffer[..length]).unwrap();
+        assert_eq!(addresses(&found), "192.0.2.1");
+        ids.push(found.metadata.id);
+    }
+    assert!(asked.iter().all(|(id, _)| ids.contains(id)));
+    let sent = "istio_agent_dns_upstream_requests_total";
+    assert_eq!(client.sum(sent, &[]), 2.0);
+}
+
 #[tokio::test]
 async fn nothing_waits_for_a_control_that_says_nothing_or_is_gone() {
     let upstream = NameServer::honest().await;
