@@ -1,6 +1,7 @@
 //! Annotations `traffic.sidecar.istio.io/*` keep ports, networks and interfaces out of the mesh.
 
 use anyhow::{Result, ensure};
+use futures::try_join;
 use lateen_tests::bed::Backend;
 use lateen_tests::bed::manifest::{container, merge};
 use lateen_tests::bed::scene::ECHO;
@@ -15,7 +16,14 @@ pub(super) async fn what_is_excluded_is_not_redirected(backend: Backend) -> Resu
     let stage = Stage::open("except", backend).await?;
     stage.bed.apply([web()]).await?;
     let web = stage.cluster_addresses("web").await?;
+    let mut unplugged = serving(
+        "unplugged",
+        &json!({ "traffic.sidecar.istio.io/excludeInterfaces": "lo,eth0" }),
+    );
+    let plain = json!({ "security.istio.io/tlsMode": "disabled" });
+    merge(&mut unplugged, json!({ "metadata": { "labels": plain } }));
     let servers = [
+        unplugged,
         serving(
             "web",
             &json!({ "traffic.sidecar.istio.io/excludeInboundPorts": "9999,8090" }),
@@ -23,10 +31,6 @@ pub(super) async fn what_is_excluded_is_not_redirected(backend: Backend) -> Resu
         serving(
             "narrow",
             &json!({ "traffic.sidecar.istio.io/includeInboundPorts": "8080,9999" }),
-        ),
-        serving(
-            "unplugged",
-            &json!({ "traffic.sidecar.istio.io/excludeInterfaces": "lo,eth0" }),
         ),
     ];
     stage.enter(servers.into_iter().chain(clients(web))).await?;
@@ -99,6 +103,13 @@ async fn inbound(stage: &Stage) -> Result<()> {
                 "{server}:{port} at {address}: {seen:?}"
             );
         }
+    }
+    // Pods of the mesh reach what the proxy never sees where its pod says that it wants plain text.
+    let (server, client) = (stage.addresses("unplugged"), stage.addresses("ports"));
+    let (server, client) = try_join!(server, client)?;
+    for (server, client) in server.both().into_iter().zip(client.both()) {
+        let seen = stage.plain("ports", server, 8080).await?;
+        ensure!(seen.peer() == client, "{server}: {seen:?}");
     }
     Ok(())
 }
