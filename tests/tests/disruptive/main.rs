@@ -10,6 +10,7 @@ mod api_server;
 mod certificates;
 mod configuration;
 mod control;
+mod dns;
 mod mesh;
 mod outage;
 mod revision;
