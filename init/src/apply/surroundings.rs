@@ -5,7 +5,7 @@ use super::step::Step;
 use crate::Error;
 use crate::family::Family;
 use crate::netlink::address;
-use crate::netlink::route::{self, Made, MarkedRoute};
+use crate::netlink::route::{self, MarkedRoute};
 
 /// That `lo` has the proxy's IPv6 address, or has not.
 pub(super) struct Address {
@@ -45,7 +45,7 @@ impl Step for Address {
 /// of earlier runs go.
 pub(super) struct Route {
     family: Family,
-    before: Vec<Made>,
+    before: Vec<MarkedRoute>,
     wanted: Option<MarkedRoute>,
 }
 
@@ -59,14 +59,13 @@ impl Route {
     }
 
     /// From those that are there to those that are wanted.
-    fn make(&self, wanted: &[MarkedRoute], there: &[Made]) -> Result<(), Error> {
+    fn make(&self, wanted: &[MarkedRoute], there: &[MarkedRoute]) -> Result<(), Error> {
         for route in wanted {
-            let is_there = there.iter().any(|made| made.route == *route);
-            let added = route.add(self.family, is_there);
+            let added = route.add(self.family, there.contains(route));
             added.map_err(|cause| failed("add", self.family, cause))?;
         }
-        for made in there.iter().filter(|made| !wanted.contains(&made.route)) {
-            let removed = made.remove(self.family);
+        for route in there.iter().filter(|route| !wanted.contains(route)) {
+            let removed = route.remove(self.family);
             removed.map_err(|cause| failed("remove", self.family, cause))?;
         }
         Ok(())
@@ -93,12 +92,11 @@ impl Step for Route {
     }
 
     fn take_back(&mut self) -> Result<(), Error> {
-        let before: Vec<_> = self.before.iter().map(|made| made.route).collect();
-        self.make(&before, &ours(self.family)?)
+        self.make(&self.before, &ours(self.family)?)
     }
 }
 
-fn ours(family: Family) -> Result<Vec<Made>, Error> {
+fn ours(family: Family) -> Result<Vec<MarkedRoute>, Error> {
     route::ours(family).map_err(|cause| failed("read", family, cause))
 }
 

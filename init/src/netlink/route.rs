@@ -27,7 +27,6 @@ const GET_RULE: u16 = 34;
 /// The fixed part of messages about rules and routes.
 const FIXED: usize = 12;
 /// Attributes of a rule.
-const RULE_PRIORITY: u16 = 6;
 const RULE_MARK: u16 = 10;
 const RULE_TABLE: u16 = 15;
 const RULE_PROTOCOL: u16 = 21;
@@ -52,20 +51,11 @@ pub(crate) struct MarkedRoute {
     pub(crate) table: u32,
 }
 
-/// One that we made. Somebody else may have made the same; the priority tells their rules apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
-    /// What it is.
-    pub(crate) route: MarkedRoute,
-    /// The priority of its rule, which the kernel gave it.
-    priority: u32,
-}
-
 /// The ways of marked packets of a family that we made. None where the kernel has no such rules.
 ///
 /// # Errors
 /// What the kernel answered.
-pub(crate) fn ours(family: Family) -> io::Result<Vec<Made>> {
+pub(crate) fn ours(family: Family) -> io::Result<Vec<MarkedRoute>> {
     let mut fixed = [0; FIXED];
     fixed[0] = family.number();
     let request = Request {
@@ -79,10 +69,7 @@ pub(crate) fn ours(family: Family) -> io::Result<Vec<Made>> {
         if attribute(attributes, RULE_PROTOCOL) == Some(&[OURS]) {
             let value = |kind| number(attribute(attributes, kind)?, 0);
             let route = value(RULE_MARK).zip(value(RULE_TABLE));
-            found.extend(route.map(|(mark, table)| Made {
-                route: MarkedRoute { mark, table },
-                priority: value(RULE_PRIORITY).unwrap_or_default(),
-            }));
+            found.extend(route.map(|(mark, table)| MarkedRoute { mark, table }));
         }
     });
     match result {
@@ -122,6 +109,23 @@ impl MarkedRoute {
         }
         let route = request(NEW_ROUTE, self.route(family)?);
         unless(Errno::EEXIST, socket.change(&route))
+    }
+
+    /// Removes the route, and then the rule. What is not there is not missed.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub(crate) fn remove(self, family: Family) -> io::Result<()> {
+        let socket = Socket::route()?;
+        let request = |kind, body| Request {
+            kind,
+            flags: 0,
+            body,
+        };
+        let route = request(DELETE_ROUTE, self.route(family)?);
+        unless(Errno::ESRCH, socket.change(&route))?;
+        let rule = request(DELETE_RULE, self.rule(family));
+        unless(Errno::ENOENT, socket.change(&rule))
     }
 
     /// Whether marked packets do reach this host, whatever their address. A route of somebody else in
@@ -176,26 +180,6 @@ impl MarkedRoute {
         Ok(Attributes::after(&fixed)
             .with(ROUTE_INTERFACE, &if_nametoindex("lo")?.to_ne_bytes())
             .with(ROUTE_TABLE, &self.table.to_ne_bytes()))
-    }
-}
-
-impl Made {
-    /// Removes the route, and then the rule. What is not there is not missed.
-    ///
-    /// # Errors
-    /// What the kernel answered.
-    pub(crate) fn remove(self, family: Family) -> io::Result<()> {
-        let socket = Socket::route()?;
-        let request = |kind, body| Request {
-            kind,
-            flags: 0,
-            body,
-        };
-        let route = request(DELETE_ROUTE, self.route.route(family)?);
-        unless(Errno::ESRCH, socket.change(&route))?;
-        let rule = self.route.rule(family);
-        let rule = rule.with(RULE_PRIORITY, &self.priority.to_ne_bytes());
-        unless(Errno::ENOENT, socket.change(&request(DELETE_RULE, rule)))
     }
 }
 

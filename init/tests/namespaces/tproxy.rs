@@ -176,7 +176,7 @@ fn marked_packets_have_a_route_as_long_as_there_is_tproxy() {
 fn the_same_routing_rule_of_somebody_else_stays() {
     let namespace = Namespace::new();
     namespace.succeed(program().args(TPROXY));
-    // The kernel would remove the first that fits, and that is this one.
+    // It comes first, and nothing but the protocol tells ours from it.
     for family in ["-4", "-6"] {
         namespace.ip(&format!(
             "{family} rule add fwmark 1337 lookup 133 priority 50"
