@@ -259,16 +259,12 @@ impl Follower {
     }
 
     fn apply_destinations(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
-        let read = read_all(&response.resources, Definition::read)?;
-        let gone = response
-            .removed_resources
-            .iter()
-            .map(|name| (name.as_str(), Definition::Unknown));
+        let changes = read_changes(response, Definition::read)?;
         self.discovery.with_state(|state| {
-            for (name, definition) in read.into_iter().chain(gone) {
+            for (name, definition) in changes {
                 // A name that is none was not asked for.
                 if let Ok(name) = name.parse::<DestinationName>() {
-                    state.apply_destination(&name, definition);
+                    state.apply_destination(&name, definition.unwrap_or(Definition::Unknown));
                 }
             }
         });
@@ -276,28 +272,16 @@ impl Follower {
     }
 
     fn apply_slices(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
-        let read = read_all(&response.resources, |message| {
-            Slice::read(message).map(Some)
-        })?;
-        let gone = response
-            .removed_resources
-            .iter()
-            .map(|name| (name.as_str(), None));
+        let changes = read_changes(response, Slice::read)?;
         self.discovery
-            .with_state(|state| state.apply_slices(read.into_iter().chain(gone)));
+            .with_state(|state| state.apply_slices(changes));
         Ok(())
     }
 
     fn apply_workloads(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
-        let read = read_all(&response.resources, |message| {
-            Workload::read(message).map(Some)
-        })?;
-        let gone = response
-            .removed_resources
-            .iter()
-            .map(|name| (name.as_str(), None));
+        let changes = read_changes(response, Workload::read)?;
         self.discovery.with_state(|state| {
-            for (name, workload) in read.into_iter().chain(gone) {
+            for (name, workload) in changes {
                 // As above.
                 if let Ok(address) = name.parse::<IpAddr>() {
                     state.workloads.apply(&address, workload);
@@ -308,15 +292,9 @@ impl Follower {
     }
 
     fn apply_addresses(&self, response: &DeltaDiscoveryResponse) -> Result<(), String> {
-        let read = read_all(&response.resources, |message| {
-            host_addresses(&message).map(Some)
-        })?;
-        let gone = response
-            .removed_resources
-            .iter()
-            .map(|name| (name.as_str(), None));
+        let changes = read_changes(response, |message| host_addresses(&message))?;
         self.discovery.with_state(|state| {
-            for (host, addresses) in read.into_iter().chain(gone) {
+            for (host, addresses) in changes {
                 state.addresses.apply(&host.to_owned(), addresses);
             }
         });
@@ -359,6 +337,18 @@ impl Follower {
     fn counters(&self) -> &Counters {
         self.control.counters()
     }
+}
+
+/// What a response says of each name: a resource that is checked, or None where there is none any more.
+fn read_changes<M: Message + Default, T, E: Display>(
+    response: &DeltaDiscoveryResponse,
+    read: impl Fn(M) -> Result<T, E>,
+) -> Result<impl Iterator<Item = (&str, Option<T>)>, String> {
+    let read = read_all(&response.resources, read)?.into_iter();
+    let gone = response.removed_resources.iter();
+    Ok(read
+        .map(|(name, resource)| (name, Some(resource)))
+        .chain(gone.map(|name| (name.as_str(), None))))
 }
 
 /// Decodes and checks every resource, or says what is wrong with the first that is.
