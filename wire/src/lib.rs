@@ -10,6 +10,7 @@ pub mod ports;
 pub mod resource;
 pub mod revision;
 pub mod slots;
+pub mod switch;
 
 #[cfg(feature = "grpc")]
 pub use generated::{ca, lateen, xds};

@@ -54,6 +54,9 @@ pub const TOKEN_AUDIENCE: &str = "istio-ca";
 pub const TRUST_DOMAIN: &str = "cluster.local";
 /// User and group of the proxy, whose own traffic is never redirected.
 pub const PROXY_UID: u32 = 1337;
+/// Owner groups that redirection can tell apart (`ISTIO_OUTBOUND_OWNER_GROUPS`): each is a match of one and
+/// the same rule.
+pub const MAX_OWNER_GROUPS: usize = 64;
 /// Mark of packets that redirection in TPROXY mode leads to the proxy, and of those the proxy sends to
 /// the application.
 pub const TPROXY_MARK: u32 = 1337;

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Owner groups that redirection can tell apart.
-const MAX_GROUPS: usize = 64;
+use lateen_wire::{names, switch};
 
 /// A variable whose value redirection cannot be programmed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +43,8 @@ fn refusal(name: &str, value: &str) -> Option<String> {
             (is_loopback(value), "networks within 127.0.0.0/8".to_owned())
         }
         "ISTIO_OUTBOUND_OWNER_GROUPS" => (
-            groups(value) <= MAX_GROUPS,
-            format!("at most {MAX_GROUPS} groups"),
+            groups(value) <= names::MAX_OWNER_GROUPS,
+            format!("at most {} groups", names::MAX_OWNER_GROUPS),
         ),
         "CAPTURE_ALL_DNS"
         | "DROP_INVALID"
@@ -54,17 +53,10 @@ fn refusal(name: &str, value: &str) -> Option<String> {
         | "ISTIO_DUAL_STACK"
         | "ISTIO_META_DNS_CAPTURE"
         | "NATIVE_NFTABLES"
-        | "REDIRECT_DNS" => (is_switch(value), "true and false".to_owned()),
+        | "REDIRECT_DNS" => (switch::parse(value).is_some(), "true and false".to_owned()),
         _ => return None,
     };
     (!is_right).then(|| format!("allowed are {allowed}, not {value:?}"))
-}
-
-/// The spellings that Go takes.
-fn is_switch(value: &str) -> bool {
-    let spellings = ["1", "t", "T", "true", "TRUE", "True"];
-    let others = ["0", "f", "F", "false", "FALSE", "False"];
-    spellings.contains(&value) || others.contains(&value)
 }
 
 fn is_loopback(value: &str) -> bool {

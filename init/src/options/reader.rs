@@ -23,8 +23,6 @@ const PROXY_USER: &str = "istio-proxy";
 
 /// Routing table of TPROXY mode, unless told otherwise.
 const TPROXY_ROUTE_TABLE: u32 = 133;
-/// How many groups may be captured: each is a match of one and the same rule.
-const MOST_GROUPS: usize = 64;
 
 /// Reads flags and collects what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -97,8 +95,9 @@ impl<'a> Reader<'a> {
             return Groups::AllExcept(excluded);
         }
         let mut groups = self.owners(&flags::OWNER_GROUPS, &[], "group", group);
-        if groups.len() > MOST_GROUPS {
-            let reason = format!("has {} groups; allowed are {MOST_GROUPS}", groups.len());
+        let most = names::MAX_OWNER_GROUPS;
+        if groups.len() > most {
+            let reason = format!("has {} groups; allowed are {most}", groups.len());
             self.problem(&flags::OWNER_GROUPS, &reason);
         }
         groups.retain(|group| !excluded.contains(group));

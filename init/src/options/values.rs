@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use lateen_wire::switch;
 
 use super::Interface;
 use crate::family::host;
@@ -74,11 +75,7 @@ pub(super) fn interface(text: &str) -> Parsed<Interface> {
 
 /// A switch, in the spellings Go takes.
 pub(super) fn switch(text: &str) -> Parsed<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
-    }
+    switch::parse(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
 }
 
 /// A number of 32 bits that is not 0; hexadecimal after `0x`.

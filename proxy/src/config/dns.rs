@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use lateen_wire::ports;
+use lateen_wire::{ports, switch};
 
 use super::Reader;
 
@@ -42,10 +42,7 @@ pub struct NameServers {
 impl Dns {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let captured = (reader.lookup)("ISTIO_META_DNS_CAPTURE")?;
-        if !matches!(
-            captured.as_str(),
-            "1" | "t" | "T" | "true" | "TRUE" | "True"
-        ) {
+        if switch::parse(&captured) != Some(true) {
             return None;
         }
         let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_else(|problem| {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use lateen_api::mesh::InterceptionMode;
+use lateen_wire::switch;
 
 use super::RESERVED_PORTS;
 use crate::quantity::Amount;
@@ -19,13 +20,9 @@ const LOG_LEVELS: [&str; 11] = [
     "default",
 ];
 
-/// The spellings of Go's `strconv.ParseBool`, which Istio reads truth values with.
+/// A truth value, in Go's spellings.
 pub(super) fn truth(value: &str) -> Result<bool, Allowed> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("true or false"),
-    }
+    switch::parse(value).ok_or("true or false")
 }
 
 pub(super) fn interception_mode(value: &str) -> Result<InterceptionMode, Allowed> {
