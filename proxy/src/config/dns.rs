@@ -42,7 +42,8 @@ pub struct NameServers {
 impl Dns {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let captured = (reader.lookup)("ISTIO_META_DNS_CAPTURE")?;
-        if switch::parse(&captured) != Some(true) {
+        // As the init container reads it, or questions would go where nobody answers.
+        if switch::parse(captured.trim()) != Some(true) {
             return None;
         }
         let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_else(|problem| {

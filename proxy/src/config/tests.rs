@@ -58,6 +58,20 @@ fn connections_are_passed_on_as_the_mode_says() {
 }
 
 #[test]
+fn dns_is_captured_where_redirection_captures_it() {
+    let captures = |value| {
+        let mut environment = environment();
+        environment.insert("ISTIO_META_DNS_CAPTURE", value);
+        read(&environment).map(|config| config.dns.is_some())
+    };
+    let captured = captures("true");
+    assert_ne!(captured, captures("false"));
+    for value in ["1", "True", " true "] {
+        assert_eq!(captures(value), captured, "{value:?}");
+    }
+}
+
+#[test]
 fn names_every_problem_at_once() {
     let mut wrong = environment();
     wrong.remove("POD_NAME");
